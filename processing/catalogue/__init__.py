@@ -1,0 +1,1 @@
+"""The catalogue: its table, its cuts and its files."""

@@ -1,0 +1,1 @@
+"""From a cube and a star list to one spectrum per star."""

@@ -1,0 +1,1 @@
+"""Networks, fits, errors and evidence for stellar labels."""

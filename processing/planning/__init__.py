@@ -1,0 +1,1 @@
+"""Which exposure reaches which label precision."""

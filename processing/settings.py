@@ -1,0 +1,231 @@
+"""Every choice the program makes, as one tree of frozen dataclasses with units; read from and written to TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from processing.errors import StellacubeError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RegistrationSettings:
+    """How the star list is laid over the cube."""
+
+    max_offset: float = 10.0
+    """Largest offset between list and cube that is searched, arcsec."""
+    max_rotation: float = 2.0
+    """Largest rotation that is searched, degrees."""
+    fit: Literal["none", "offset", "rotation", "affine"] = "affine"
+    """What may be corrected; an affine fit falls back to less where stars are few."""
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """Which stars of the list are extracted (defaults as in PampelMUSE)."""
+
+    snr_min: float = 3.0
+    """Lowest predicted signal-to-noise per pixel of a star that gets a spectrum."""
+    confusion_density: float = 0.4
+    """Stars at least as bright per resolution element above which a star counts as unresolved."""
+    merge_radius: float = 0.3
+    """Stars closer than this many FWHM are extracted as one."""
+    edge_margin: float = 4.0
+    """Stars up to this many FWHM outside the field are included as contaminants."""
+    detection_sigma: float = 5.0
+    """Detection threshold on the white-light image when no list is given, in sigma of the background."""
+
+
+@dataclass(frozen=True)
+class PsfSettings:
+    """The point spread function and how it is fitted."""
+
+    profile: Literal["moffat", "gaussian"] = "moffat"
+    fwhm: float = 0.0
+    """First guess in spaxels; 0: measured on the white-light image."""
+    beta: float = 2.5
+    """First guess of the Moffat exponent."""
+    bins: int = 40
+    """Number of wavelength bins in which the PSF is fitted."""
+    degree: int = 3
+    """Degree of the polynomials in wavelength for FWHM, beta, ellipticity and position terms."""
+    radius: float = 15.0
+    """Truncation radius of the PSF core in spaxels at least; larger where the FWHM asks for it."""
+
+
+@dataclass(frozen=True)
+class SolveSettings:
+    """The simultaneous least squares of all stars and the sky."""
+
+    layers_per_batch: int = 32
+    refinements: int = 2
+    sky: Literal["none", "constant", "patches"] = "patches"
+    sky_patch: int = 50
+    """Side of a sky patch in spaxels."""
+    far_wings: bool = True
+    """Subtract the wings beyond `PsfSettings.radius` by Fourier transform."""
+
+
+@dataclass(frozen=True)
+class PreparationSettings:
+    """From the observed spectrum to the model's grid, resolution and pseudo-continuum."""
+
+    lsf: str = "auto"
+    """The input's line spread function when it carries none. "auto": that of the spectrum's instrument;
+    "muse-udf10", "muse-mosaic", "muse-pipeline", "lamost", a constant FWHM in Angstrom as "3.2", a constant
+    resolving power as "R=1800", or the path of a table with wavelength and FWHM in Angstrom."""
+    degrade: Literal["coarser", "published"] = "coarser"
+    """Where the input is coarser than the model: bring the model to the input ("coarser"), or leave the pixels
+    as they are and count them ("published", as in the paper)."""
+    telluric: Literal["wide", "narrow", "none"] = "wide"
+    mask_ao: bool | Literal["auto"] = "auto"
+    """Mask 5803-5966 A; "auto": when the spectrum has a gap there."""
+    mask_dichroic: bool | Literal["model"] = "model"
+    """Mask 5720-6060 A; "model": when the model was trained with the gap."""
+    mask_balmer_cores: bool | Literal["model"] = "model"
+    """Mask the cores of H-alpha and H-beta by +-5 A; "model": as the model file says."""
+    masks: tuple[tuple[float, float], ...] = ()
+    """Further regions to mask, Angstrom in air, observed frame."""
+    wave_min: float = 0.0
+    wave_max: float = 0.0
+    """Limits of the fit in Angstrom in air; 0: the model's own."""
+    clean_sky: bool = True
+    """Replace sky-line residuals by the mean of clean neighbours and raise their errors."""
+    edge_margin: float = 10.0
+    """Pixels this close to the ends of the input are not fitted, Angstrom."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The label fit."""
+
+    model: str = ""
+    """Model file, or the name of a shipped model; empty: the shipped default."""
+    max_velocity: float = 600.0
+    """Velocities searched by cross-correlation, +- km/s."""
+    abundance_prior: float = 0.3
+    """Width of the Gaussian prior on every [X/Fe] in dex; 0: none."""
+    extrapolation: float = 0.1
+    """How far beyond the training range a label may go, as a fraction of the range."""
+    max_iterations: int = 40
+    batch: int = 256
+    """Spectra fitted side by side."""
+
+
+@dataclass(frozen=True)
+class CatalogueSettings:
+    """What is written."""
+
+    formats: tuple[str, ...] = ("csv", "fits")
+    """Any of csv, ecsv, fits, votable."""
+    write_spectra: bool = True
+    chi2_good: float = 30.0
+    """Reduced chi2 on the pipeline's own errors above which a fit is called poor."""
+    corr_flux_good: float = 0.8
+    """Correlation of flux and best fit below which a fit is called poor."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a run; stored with every result."""
+
+    registration: RegistrationSettings = field(default_factory=RegistrationSettings)
+    sources: SourceSettings = field(default_factory=SourceSettings)
+    psf: PsfSettings = field(default_factory=PsfSettings)
+    solve: SolveSettings = field(default_factory=SolveSettings)
+    preparation: PreparationSettings = field(default_factory=PreparationSettings)
+    fit: FitSettings = field(default_factory=FitSettings)
+    catalogue: CatalogueSettings = field(default_factory=CatalogueSettings)
+    seed: int = 1
+    """Seed of every random number."""
+    workers: int = 0
+    """Processes or threads working side by side; 0: one per core, two at most by default."""
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """Turn a settings tree into plain dictionaries and lists."""
+    return dataclasses.asdict(settings)
+
+
+def from_dict(values: dict[str, Any], kind: type[T] = Settings, where: str = "") -> T:  # type: ignore[assignment]
+    """Build settings from plain dictionaries; what is missing keeps its default.
+
+    Raises
+    ------
+    StellacubeError
+        If a name is unknown or a value has the wrong type; the message names it.
+    """
+    hints = typing.get_type_hints(kind)
+    known: dict[str, Any] = {}
+    for name, value in values.items():
+        label = f"{where}{name}"
+        if name not in hints:
+            close = difflib.get_close_matches(name, hints, n=1)
+            hint = f"Did you mean {where}{close[0]}?" if close else f"Known names: {', '.join(sorted(hints))}."
+            raise StellacubeError(f"The settings have no entry called {label}.", hint)
+        if dataclasses.is_dataclass(hints[name]):
+            if not isinstance(value, dict):
+                raise StellacubeError(f"{label} must be a section with entries of its own, not {value!r}.")
+            known[name] = from_dict(value, hints[name], f"{label}.")  # type: ignore[arg-type]
+        else:
+            known[name] = _convert(value, hints[name], label)
+    return kind(**known)
+
+
+def _convert(value: Any, hint: Any, label: str) -> Any:
+    """Check one value against its type; integers pass for floats and lists for tuples."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value in arguments and type(value) in {type(a) for a in arguments}:
+            return value
+        raise StellacubeError(f"{label} is {value!r}, but must be one of {', '.join(map(repr, arguments))}.")
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise StellacubeError(f"{label} must be a list, not {value!r}.")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(value):
+            raise StellacubeError(f"{label} must have {len(kinds)} entries, not {len(value)}.")
+        return tuple(_convert(v, k, label) for v, k in zip(value, kinds, strict=True))
+    if arguments:  # a union: the first alternative that takes the value wins
+        for alternative in arguments:
+            try:
+                return _convert(value, alternative, label)
+            except StellacubeError:
+                continue
+        raise StellacubeError(f"{label} cannot be {value!r}.")
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is hint:
+        return value
+    raise StellacubeError(f"{label} must be a {hint.__name__}, not {value!r}.")
+
+
+def read_settings(path: str | Path) -> Settings:
+    """Read settings from a TOML file.
+
+    Raises
+    ------
+    StellacubeError
+        If the file cannot be read, is no TOML, or holds an unknown name or a wrong value.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StellacubeError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StellacubeError(f"The settings file {path} is not valid TOML: {error}.") from error
+    return from_dict(values)
+
+
+def write_settings(settings: Settings, path: str | Path) -> None:
+    """Write settings to a TOML file that `read_settings` reads back unchanged."""
+    import tomli_w
+
+    Path(path).write_text(tomli_w.dumps(to_dict(settings)), encoding="utf-8")
