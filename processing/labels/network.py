@@ -1,0 +1,130 @@
+"""The network: from labels to a pseudo-normalised spectrum, with the exact Jacobian, in plain NumPy.
+
+The last layer is linear and is reached through a linear bottleneck of about 64 units, so that
+``flux = offset + basis @ z(labels)``. A fit that knows this works with the few ``z`` instead of the thousands of
+pixels, and a convolution of the model is a convolution of `Network.basis`: both exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+Activation = Literal["silu", "leaky_relu"]
+LEAK = 0.01
+"""Slope of the leaky rectifier below zero, as in The Payne."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A multi-layer perceptron with a linear bottleneck and a linear last layer.
+
+    Parameters
+    ----------
+    label_center, label_scale : ndarray, shape (n_label,)
+        The first layer sees ``(labels - label_center) / label_scale``.
+    weights : tuple of ndarray, each shape (n_out, n_in), float32
+        Layer by layer; an activation follows each but the last, which is the bottleneck of k units.
+    biases : tuple of ndarray, each shape (n_out,), float32
+    basis : ndarray, shape (n_pix, k), float32
+        Spectra that the bottleneck's units multiply.
+    offset : ndarray, shape (n_pix,), float32
+        Spectrum where all units of the bottleneck are zero.
+    activation : {"silu", "leaky_relu"}
+        SiLU, x / (1 + exp(-x)), in networks trained here (smooth: a fit sees no kinks); the leaky rectifier in
+        networks of The Payne's layout.
+    """
+
+    label_center: np.ndarray
+    label_scale: np.ndarray
+    weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray, ...]
+    basis: np.ndarray
+    offset: np.ndarray
+    activation: Activation = "silu"
+
+    @property
+    def n_label(self) -> int:
+        """Number of labels."""
+        return self.weights[0].shape[1]
+
+    @property
+    def n_unit(self) -> int:
+        """Number of units k of the bottleneck."""
+        return self.basis.shape[1]
+
+    @property
+    def n_pix(self) -> int:
+        """Number of pixels of a spectrum."""
+        return self.basis.shape[0]
+
+    def bottleneck(self, labels: np.ndarray) -> np.ndarray:
+        """Return the bottleneck's values z without their derivatives.
+
+        Parameters
+        ----------
+        labels : ndarray, shape (n, n_label)
+            In the labels' own units.
+
+        Returns
+        -------
+        ndarray, shape (n, k), float32
+        """
+        z = self._scaled(labels)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            z, _ = _activate(z @ weight.T + bias, self.activation)
+        return z @ self.weights[-1].T + self.biases[-1]
+
+    def hidden(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bottleneck's values and their exact derivatives.
+
+        The derivatives are carried forward through the layers: there are fewer labels than units.
+
+        Parameters
+        ----------
+        labels : ndarray, shape (n, n_label)
+            In the labels' own units.
+
+        Returns
+        -------
+        z : ndarray, shape (n, k), float32
+        dz : ndarray, shape (n, k, n_label), float32
+            Derivative with respect to each label, per unit of the label.
+        """
+        z = self._scaled(labels)
+        n = len(z)
+        # (n_label, n, units): a layer is then one matrix product over all labels and spectra.
+        start = np.diag(1.0 / self.label_scale).astype(np.float32)
+        slopes = np.repeat(start[:, None, :], n, axis=1)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            z, slope = _activate(z @ weight.T + bias, self.activation)
+            slopes = (slopes @ weight.T) * slope
+        return z @ self.weights[-1].T + self.biases[-1], (slopes @ self.weights[-1].T).transpose(1, 2, 0)
+
+    def flux(self, labels: np.ndarray) -> np.ndarray:
+        """Return pseudo-normalised spectra, shape (n, n_pix), float32, of labels (n, n_label)."""
+        return self.bottleneck(labels) @ self.basis.T + self.offset
+
+    def flux_and_jacobian(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return spectra (n, n_pix) and their derivatives (n, n_pix, n_label) per unit of each label."""
+        z, dz = self.hidden(labels)
+        return z @ self.basis.T + self.offset, self.basis @ dz
+
+    def with_basis(self, basis: np.ndarray, offset: np.ndarray) -> Network:
+        """Return this network with other spectra behind the bottleneck, for instance convolved or resampled ones."""
+        return replace(self, basis=basis.astype(np.float32), offset=offset.astype(np.float32))
+
+    def _scaled(self, labels: np.ndarray) -> np.ndarray:
+        return ((np.atleast_2d(labels) - self.label_center) / self.label_scale).astype(np.float32)
+
+
+def _activate(x: np.ndarray, kind: Activation) -> tuple[np.ndarray, np.ndarray]:
+    """Return the activation of `x` and its derivative."""
+    if kind == "leaky_relu":
+        slope = np.where(x > 0, np.float32(1), np.float32(LEAK))
+        return x * slope, slope
+    # exp of a clipped argument: float32 overflows beyond 88, where the sigmoid is 0 anyway.
+    sigmoid = 1.0 / (1.0 + np.exp(-np.maximum(x, np.float32(-80))))
+    return x * sigmoid, sigmoid * (1.0 + x * (1.0 - sigmoid))

@@ -1,0 +1,68 @@
+"""The network's derivatives against differences, its factored form, and an independent forward pass in torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from models import LABEL_MAX, LABEL_MIN, tiny_network
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    return np.random.default_rng(3).uniform(LABEL_MIN, LABEL_MAX, (5, 19))
+
+
+@pytest.mark.parametrize("activation", ["silu", "leaky_relu"])
+def test_flux_and_jacobian_against_torch(labels: np.ndarray, activation: str):
+    torch = pytest.importorskip("torch")
+    network = replace(tiny_network(), activation=activation)
+    function = torch.nn.functional.silu if activation == "silu" else torch.nn.functional.leaky_relu
+
+    def flux(x):
+        x = (x - torch.tensor(network.label_center)) / torch.tensor(network.label_scale)
+        for weight, bias in zip(network.weights[:-1], network.biases[:-1], strict=True):
+            x = function(x @ torch.tensor(weight.T).double() + torch.tensor(bias))
+        x = x @ torch.tensor(network.weights[-1].T).double() + torch.tensor(network.biases[-1])
+        return x @ torch.tensor(network.basis.T).double() + torch.tensor(network.offset)
+
+    got, jacobian = network.flux_and_jacobian(labels)
+    assert np.abs(got - flux(torch.tensor(labels)).numpy()).max() < 2e-6
+    for i in range(len(labels)):
+        expected = torch.autograd.functional.jacobian(flux, torch.tensor(labels[i])).numpy()
+        assert (np.abs(jacobian[i] - expected).max(0) < 1e-4 * np.abs(expected).max(0)).all()
+
+
+def test_jacobian_against_differences(labels: np.ndarray):
+    network = tiny_network()
+    flux, jacobian = network.flux_and_jacobian(labels)
+    assert np.array_equal(flux, network.flux(labels))
+    assert jacobian.shape == (5, network.n_pix, 19)
+    for i in range(19):
+        step = np.zeros(19)
+        step[i] = 0.002 * network.label_scale[i]
+        difference = (network.flux(labels + step).astype(float) - network.flux(labels - step)) / (2 * step[i])
+        tolerance = 2e-3 * np.abs(jacobian[:, :, i]).max() + 3e-7 / step[i]
+        assert np.abs(jacobian[:, :, i] - difference).max() < tolerance
+
+
+def test_factored_form_is_exact_under_convolution(labels: np.ndarray):
+    network = tiny_network()
+    kernel = np.exp(-0.5 * (np.subtract.outer(np.arange(300), np.arange(300)) / 2.0) ** 2)
+    kernel /= kernel.sum(1, keepdims=True)
+    broadened = network.with_basis(kernel @ network.basis, kernel @ network.offset)
+    assert np.abs(broadened.flux(labels) - network.flux(labels) @ kernel.T).max() < 2e-6
+    assert np.array_equal(broadened.hidden(labels)[1], network.hidden(labels)[1])
+
+
+def test_one_spectrum_and_a_batch_agree(labels: np.ndarray):
+    network = tiny_network()
+    assert np.abs(network.flux(labels[2])[0] - network.flux(labels)[2]).max() < 1e-6
+
+
+def test_far_outside_the_range_stays_finite():
+    network = tiny_network()
+    flux, jacobian = network.flux_and_jacobian(np.tile(1e5 * network.label_scale, (2, 1)) * [[1], [-1]])
+    assert np.isfinite(flux).all()
+    assert np.isfinite(jacobian).all()
