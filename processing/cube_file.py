@@ -1,0 +1,272 @@
+"""The FITS file under a cube: which extension is what, is it all there, and plain reads of layers and columns."""
+
+from __future__ import annotations
+
+import mmap
+import threading
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from processing.errors import StellacubeError
+
+NoiseKind = Literal["variance", "error", "ivar"]
+
+_NOISE_NAMES: dict[str, NoiseKind] = {
+    "STAT": "variance", "VAR": "variance", "VARIANCE": "variance",
+    "ERR": "error", "ERROR": "error", "SIGMA": "error", "STDDEV": "error", "UNCERT": "error",
+    "IVAR": "ivar",
+}  # fmt: skip
+_NOISE_CLASSES: dict[str, NoiseKind] = {"MSE": "variance", "RMSE": "error", "INVMSE": "ivar"}  # ESO's HDUCLAS3
+_MASK_NAMES = ("DQ", "MASK", "FLAG", "QUALITY")
+_PACKED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"PK": "zip", b"\xfd7": "xz"}
+
+
+@dataclass(frozen=True)
+class ImageLayout:
+    """Where a three-dimensional image lies in the file and how its numbers are stored.
+
+    Parameters
+    ----------
+    name : str
+        Name of the extension, for messages.
+    offset : int
+        First byte of the data in the file.
+    dtype : numpy.dtype
+        As stored, big-endian.
+    shape : tuple of int
+        (n_wave, ny, nx).
+    scale, zero : float
+        Physical value = zero + scale * stored (BSCALE, BZERO).
+    blank : int or None
+        Stored value that means "missing" in integer images.
+    """
+
+    name: str
+    offset: int
+    dtype: np.dtype
+    shape: tuple[int, int, int]
+    scale: float = 1.0
+    zero: float = 0.0
+    blank: int | None = None
+
+    @property
+    def layer_bytes(self) -> int:
+        """Size of one layer in the file."""
+        return self.shape[1] * self.shape[2] * self.dtype.itemsize
+
+    @property
+    def end(self) -> int:
+        """First byte after the data."""
+        return self.offset + self.shape[0] * self.layer_bytes
+
+
+@dataclass(frozen=True)
+class CubeFile:
+    """What a cube's file holds."""
+
+    path: Path
+    primary: Any
+    """Primary header (astropy.io.fits.Header)."""
+    header: Any
+    """Header of the flux extension."""
+    flux: ImageLayout
+    noise: ImageLayout | None
+    noise_kind: NoiseKind
+    mask: ImageLayout | None
+    lsf: np.ndarray | None
+    """FWHM of the line spread function in Angstrom per layer, from a one-dimensional extension called LSF."""
+    notes: tuple[str, ...]
+
+
+class ImageReader:
+    """Reads blocks of layers through the file, and columns through a memory map, as native floating point.
+
+    Layers are read rather than mapped so that a pass over the whole cube never holds more than one block; the map
+    serves single spaxels, and is advised that access is random (a default map reads ten times too much). The lock
+    lets several threads share one reader.
+    """
+
+    def __init__(self, path: Path, layout: ImageLayout) -> None:
+        self.layout = layout
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
+        self._lock = threading.Lock()
+        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        if hasattr(mmap, "MADV_RANDOM"):
+            self._map.madvise(mmap.MADV_RANDOM)
+        self._stored: np.ndarray | None = np.ndarray(layout.shape, layout.dtype, self._map, layout.offset)
+
+    def layers(self, start: int, stop: int) -> np.ndarray:
+        """Return the layers ``start..stop``, shape (stop - start, ny, nx)."""
+        layout = self.layout
+        block = np.empty((stop - start, *layout.shape[1:]), layout.dtype)
+        view = block.reshape(-1).view(np.uint8).data
+        with self._lock:
+            self._file.seek(layout.offset + start * layout.layer_bytes)
+            done = 0
+            while done < len(view):
+                count = self._file.readinto(view[done:])
+                if not count:
+                    raise StellacubeError(f"The file {self._file.name} ends in the middle of {layout.name}.")
+                done += count
+        return self._physical(block)
+
+    def columns(self, y: slice, x: slice) -> np.ndarray:
+        """Return the spectra of a box of spaxels, shape (n_wave, len(y), len(x))."""
+        if self._stored is None:
+            raise StellacubeError("The cube has been closed.")
+        return self._physical(np.array(self._stored[:, y, x]))
+
+    def close(self) -> None:
+        """Release the file and the map."""
+        self._stored = None
+        self._map.close()
+        self._file.close()
+
+    def _physical(self, stored: np.ndarray) -> np.ndarray:
+        """Convert in native byte order: float64 stays, integers other than plain ones and the rest become float32."""
+        layout = self.layout
+        native = stored.astype(layout.dtype.newbyteorder("="), copy=False)
+        plain = layout.scale == 1.0 and layout.zero == 0.0
+        if plain and (layout.blank is None or layout.dtype.kind == "f"):
+            return native
+        values = native * layout.scale + layout.zero
+        if layout.blank is not None and layout.dtype.kind != "f":
+            values[native == layout.blank] = np.nan
+        return values
+
+
+def read_cube_file(path: str | Path) -> CubeFile:
+    """Find flux, noise and mask in a FITS file and check that they are complete; no pixel is read.
+
+    Raises
+    ------
+    StellacubeError
+        If there is no such file, or it is compressed, no FITS, truncated, or holds no three-dimensional image.
+    """
+    from astropy.io import fits
+
+    path = Path(path)
+    _check_readable(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd cards and truncation; what matters is checked here
+            with fits.open(path, memmap=True, do_not_scale_image_data=True, output_verify="ignore") as hdus:
+                return _describe(path, hdus)
+    except StellacubeError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, fits.VerifyError) as error:
+        raise StellacubeError(f"{path.name} cannot be read as FITS: {error}.", "Download or copy it again.") from error
+
+
+def _check_readable(path: Path) -> None:
+    """Raise a sentence for whatever is not an uncompressed FITS file."""
+    if not path.exists():
+        raise StellacubeError(f"There is no file {path}.", "Check the name and the folder.")
+    if path.is_dir():
+        raise StellacubeError(f"{path} is a folder, not a cube.", "Choose the FITS file in it.")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(10)
+    except OSError as error:
+        raise StellacubeError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
+    if not start:
+        raise StellacubeError(f"{path.name} is empty.", "Download or copy it again.")
+    if packed := _PACKED.get(start[:2]):
+        tool = {"gzip": "gunzip", "bzip2": "bunzip2", "zip": "unzip", "xz": "unxz"}[packed]
+        raise StellacubeError(
+            f"{path.name} is compressed ({packed}); a cube has to be unpacked to be read in pieces.",
+            f"Unpack it first, for example with: {tool} {path.name}",
+        )
+    if not start.startswith(b"SIMPLE"):
+        raise StellacubeError(f"{path.name} is not a FITS file.", "A cube from the MUSE pipeline or mpdaf is needed.")
+
+
+def _describe(path: Path, hdus: Any) -> CubeFile:
+    """Sort the extensions of an open FITS file into flux, noise and mask."""
+    notes: list[str] = []
+    if any(hdu.header.get("ZIMAGE", False) or type(hdu).__name__ == "CompImageHDU" for hdu in hdus):
+        raise StellacubeError(
+            f"{path.name} is compressed inside (.fz, tiles); a cube has to be unpacked to be read in pieces.",
+            f"Unpack it first, for example with: funpack {path.name}",
+        )
+    images = [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS", 0) > 0]
+    cubes = [hdu for hdu in images if hdu.header["NAXIS"] == 3]
+    special = {*_NOISE_NAMES, *_MASK_NAMES}
+    named = [hdu for hdu in cubes if hdu.name == "DATA"] or [hdu for hdu in cubes if hdu.name not in special]
+    if not named:
+        _explain_no_cube(path, images)
+    data = named[0]
+    size = path.stat().st_size
+    flux = _layout(data, path, size)
+    if min(flux.shape) < 1:
+        raise StellacubeError(f"The image {data.name} of {path.name} is empty: {flux.shape}.")
+    noise, kind = None, "variance"
+    mask = None
+    for hdu in cubes:
+        if hdu is data:
+            continue
+        is_noise, is_mask = hdu.name in _NOISE_NAMES, hdu.name in _MASK_NAMES
+        if (is_noise or is_mask) and hdu.shape != data.shape:
+            notes.append(f"The extension {hdu.name} has another shape than the flux and is not used.")
+        elif is_noise and noise is None:
+            noise = _layout(hdu, path, size)
+            kind = _NOISE_CLASSES.get(str(hdu.header.get("HDUCLAS3", "")).strip().upper(), _NOISE_NAMES[hdu.name])
+        elif is_mask and mask is None:
+            mask = _layout(hdu, path, size)
+    if noise is None and str(data.header.get("ERRDATA", "")).strip():
+        notes.append("The header promises a variance extension that the file does not hold; it may have been cut off.")
+    return CubeFile(
+        path=path,
+        primary=hdus[0].header.copy(),
+        header=data.header.copy(),
+        flux=flux,
+        noise=noise,
+        noise_kind=kind,  # type: ignore[arg-type]
+        mask=mask,
+        lsf=_lsf(hdus, flux.shape[0]),
+        notes=tuple(notes),
+    )
+
+
+def _explain_no_cube(path: Path, images: list[Any]) -> None:
+    """Say what the file holds instead of a cube."""
+    if not images:
+        raise StellacubeError(f"{path.name} holds no image.", "A three-dimensional cube is needed, as DATACUBE_*.fits.")
+    shapes = ", ".join(f"{hdu.name or 'image'} {' x '.join(map(str, reversed(hdu.shape)))}" for hdu in images[:4])
+    raise StellacubeError(
+        f"{path.name} holds no cube but {images[0].header['NAXIS']}-dimensional data ({shapes}).",
+        "A three-dimensional cube is needed, as DATACUBE_*.fits.",
+    )
+
+
+def _layout(hdu: Any, path: Path, size: int) -> ImageLayout:
+    """Describe one image extension and check that the file is long enough for it."""
+    header = hdu.header
+    kind = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}[header["BITPIX"]]
+    layout = ImageLayout(
+        name=hdu.name or "the image",
+        offset=int(hdu.fileinfo()["datLoc"]),
+        dtype=np.dtype(kind),
+        shape=(int(header["NAXIS3"]), int(header["NAXIS2"]), int(header["NAXIS1"])),
+        scale=float(header.get("BSCALE", 1.0)),
+        zero=float(header.get("BZERO", 0.0)),
+        blank=header.get("BLANK"),
+    )
+    if layout.end > size:
+        raise StellacubeError(
+            f"{path.name} is truncated: {layout.name} should reach byte {layout.end} but the file ends at {size}.",
+            "Download or copy it again.",
+        )
+    return layout
+
+
+def _lsf(hdus: Any, n_wave: int) -> np.ndarray | None:
+    """Return the line spread function that the file carries as an extension LSF, one FWHM in Angstrom per layer."""
+    for hdu in hdus:
+        if hdu.name == "LSF" and hdu.is_image and hdu.shape == (n_wave,):
+            return np.array(hdu.data, dtype=float)
+    return None
