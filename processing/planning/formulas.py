@@ -9,16 +9,30 @@ of a faint star promise too much.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from processing.errors import StellacubeError
-from processing.labels.names import LABELS, LabelInfo
 
 Values: TypeAlias = np.ndarray
 """Float array of the broadcast shape of the inputs (shape () for plain numbers)."""
+
+
+class PrecisionLaw(Protocol):
+    """What turns an SNR per 1.25 A pixel into label errors and back: the paper's fit, or a network's information."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Machine names of the labels."""
+
+    def sigma(self, snr: ArrayLike, floor: ArrayLike = 0.0) -> Values:
+        """Return the 1-sigma errors in K, dex or km/s, shape (..., n_label)."""
+
+    def snr(self, sigma: ArrayLike, floor: ArrayLike = 0.0) -> Values:
+        """Return the SNR at which each error is reached, shape (..., n_label); infinite where none is enough."""
+
 
 HOUR = 3600.0
 """Seconds in the formula's unit exposure."""
@@ -58,11 +72,6 @@ class PrecisionTable:
     intercept: np.ndarray
     unit: np.ndarray
 
-    @property
-    def infos(self) -> tuple[LabelInfo, ...]:
-        """Symbol, unit and description of every label."""
-        return tuple(LABELS[name] for name in self.labels)
-
     def sigma(self, snr: ArrayLike, floor: ArrayLike = 0.0) -> Values:
         """Return the 1-sigma errors at an SNR per 1.25 A pixel (Eq. 11).
 
@@ -97,8 +106,7 @@ class PrecisionTable:
         -------
         ndarray, shape (..., n_label)
         """
-        wanted, least = positive("The wanted precision", sigma), positive("The systematic floor", floor, zero=True)
-        statistical = np.sqrt(np.maximum((wanted - least) * (wanted + least), 0.0))
+        statistical = without_floor(sigma, floor)
         with np.errstate(divide="ignore"):
             return 10.0 ** ((np.log10(statistical / self.unit) - self.intercept) / self.slope)
 
@@ -140,6 +148,12 @@ def positive(what: str, values: ArrayLike, *, zero: bool = False) -> Values:
         least = "zero or more" if zero else "more than zero"
         raise StellacubeError(f"{what} cannot be {array[~usable].flat[0]:g}.", f"Give a number that is {least}.")
     return array
+
+
+def without_floor(sigma: ArrayLike, floor: ArrayLike) -> Values:
+    """Return what an error leaves to noise once a systematic floor is taken out in quadrature; 0 where nothing."""
+    wanted, least = positive("The wanted precision", sigma), positive("The systematic floor", floor, zero=True)
+    return np.sqrt(np.maximum((wanted - least) * (wanted + least), 0.0))
 
 
 def magnitude(values: ArrayLike) -> Values:
@@ -185,15 +199,18 @@ def time_for_snr(mag: ArrayLike, snr: ArrayLike, scale: ArrayLike = 1.0) -> Valu
 
 
 def magnitude_for_snr(snr: ArrayLike, time: ArrayLike, scale: ArrayLike = 1.0) -> Values:
-    """Return the V that reaches an SNR in `time` seconds; -inf where nothing does (inverse of Eqs 12 and 13).
+    """Return the faintest V that reaches an SNR in `time` seconds (inverse of Eqs 12 and 13).
+
+    -inf for an infinite SNR, which no star reaches; +inf for an SNR of 0, which all do.
 
     With s the SNR in units of 462.34 in one hour, Eq. 13 is a quadratic in the star's flux f:
     f^2 = s^2 (0.00223 + f).
     """
     hours = positive("The exposure time", time) / HOUR
-    wanted = positive("The SNR", snr) / (positive("The SNR scale", scale) * STAR_SNR * np.sqrt(hours))
+    wanted = positive("The SNR", snr, zero=True) / (positive("The SNR scale", scale) * STAR_SNR * np.sqrt(hours))
     star = 0.5 * wanted * (wanted + np.sqrt(wanted * wanted + 4.0 * BACKGROUND))
-    return ZERO_POINT - 2.5 * np.log10(star)
+    with np.errstate(divide="ignore"):
+        return ZERO_POINT - 2.5 * np.log10(star)
 
 
 def extrapolated(mag: ArrayLike, snr: ArrayLike) -> Values:

@@ -1,0 +1,124 @@
+"""What an exposure brings for a list of stars: how many reach the targets, and how well their mean is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from processing.errors import StellacubeError
+from processing.planning.formulas import MAG_POSSIBLE, PrecisionLaw, Values, positive, snr, time_for_snr
+
+
+@dataclass(frozen=True)
+class StarYield:
+    """The stars of a list, each with the time after which it reaches every target.
+
+    Attributes
+    ----------
+    mags : ndarray, shape (n,)
+        Usable V magnitudes, bright to faint.
+    times : ndarray, shape (n,)
+        Seconds that each star needs; it grows with magnitude.
+    n_unusable : int
+        Entries without a usable magnitude, left out.
+    """
+
+    mags: np.ndarray
+    times: np.ndarray
+    n_unusable: int
+
+    def count(self, time: ArrayLike) -> np.ndarray:
+        """Return how many stars reach all targets within `time` seconds."""
+        return np.searchsorted(self.times, positive("The exposure time", time, zero=True), side="right")
+
+    def time_for(self, count: int) -> float:
+        """Return the shortest exposure in seconds after which `count` stars reach all targets.
+
+        Raises
+        ------
+        StellacubeError
+            If the list has fewer stars than asked for, or none is asked for.
+        """
+        if not 1 <= count <= self.mags.size:
+            raise StellacubeError(
+                f"{count} stars cannot be had from a list of {self.mags.size} with a magnitude.",
+                f"Ask for 1 to {self.mags.size} stars.",
+            )
+        return float(self.times[count - 1])
+
+
+def star_yield(mags: ArrayLike, snr_needed: float, scale: float = 1.0) -> StarYield:
+    """Return how long every star of a list must be exposed to reach an SNR.
+
+    Parameters
+    ----------
+    mags : array_like, shape (n,)
+        V magnitudes; NaN and values that are no magnitude of a star (99, -99.99) are left out and counted.
+    snr_needed : float
+        SNR per 1.25 A pixel at which the worst label reaches its target.
+    scale : float
+        SNR scale factor of the conditions.
+
+    Raises
+    ------
+    StellacubeError
+        If no magnitude is usable.
+    """
+    values = np.asarray(mags, float).ravel()
+    with np.errstate(invalid="ignore"):
+        usable = np.sort(values[(values > MAG_POSSIBLE[0]) & (values < MAG_POSSIBLE[1])])
+    if usable.size == 0:
+        raise StellacubeError(
+            f"None of the {values.size} stars has a usable magnitude.", "The list needs a column of V magnitudes."
+        )
+    return StarYield(usable, time_for_snr(usable, snr_needed, scale), values.size - usable.size)
+
+
+def mean_errors(
+    stars: StarYield,
+    time: float,
+    law: PrecisionLaw,
+    targets: ArrayLike,
+    *,
+    scale: float = 1.0,
+    floor: ArrayLike = 0.0,
+) -> tuple[Values, Values]:
+    """Return the error of the mean of every label over the stars that reach the label's target.
+
+    The mean is weighted by inverse variance. It holds the measurement's error alone: a real spread among the stars
+    comes on top, as does a systematic floor, which many stars do not average away.
+
+    Parameters
+    ----------
+    stars : StarYield
+    time : float
+        Seconds.
+    law : PrecisionLaw
+    targets : array_like, shape (n_label,)
+        Errors that a star must reach in a label to be used for it.
+    scale : float
+        SNR scale factor.
+    floor : array_like, scalar or shape (n_label,)
+        Systematic floor, added to the mean in quadrature.
+
+    Returns
+    -------
+    count : ndarray, shape (n_label,)
+        Stars used.
+    error : ndarray, shape (n_label,)
+        K, dex or km/s; NaN where no star is used.
+    """
+    values = snr(stars.mags, time, scale)
+    statistical = law.sigma(values)
+    used = np.hypot(statistical, floor) <= np.asarray(targets, float)
+    count = used.sum(0)
+    with np.errstate(divide="ignore"):
+        mean = np.where(count > 0, np.sum(np.where(used, statistical**-2.0, 0.0), axis=0) ** -0.5, np.nan)
+    return count, np.hypot(mean, floor)
+
+
+def round_up(time: float, dit: float) -> int:
+    """Return how many exposures of `dit` seconds make up at least `time` seconds; one at least."""
+    return max(int(np.ceil(time / float(positive("The single exposure", dit)) - 1e-9)), 1)
