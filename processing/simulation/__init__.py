@@ -1,0 +1,1 @@
+"""Parts of the simulator: the library of spectra, the field, the sky and the point spread function."""
