@@ -167,7 +167,7 @@ def _mask(data: np.ndarray, stat: np.ndarray, wave: np.ndarray, start: int, sett
     edge[inside, inside] = False
     bad |= edge
     if "AO" in settings.mode.split("-"):
-        bad[(wave > AO_GAP[0]) & (wave < AO_GAP[1])] = True
+        bad[(wave > AO_GAP[0] * settings.doppler) & (wave < AO_GAP[1] * settings.doppler)] = True
     data[bad] = np.nan
     stat[bad] = np.nan
 
@@ -216,6 +216,7 @@ def _primary_header(settings: SimulationSettings) -> fits.Header:
     header["DATE-OBS"] = "2014-12-09T00:00:00.000"
     header["HIERARCH ESO INS MODE"] = settings.mode
     header["HIERARCH ESO TEL AIRM START"] = 1.4
+    header["HIERARCH ESO DRS MUSE PIXTABLE RVCORR"] = (settings.barycentric, "[km/s] applied")
     return header
 
 

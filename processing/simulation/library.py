@@ -10,12 +10,11 @@ import numpy as np
 from processing.errors import StellacubeError
 from processing.labels.names import SYNTHETIC_ORDER
 from processing.paths import resource
+from processing.simulation.settings import LIGHT_SPEED
 
 if TYPE_CHECKING:
     from processing.labels.model_file import LabelModel
 
-LIGHT_SPEED = 299792.458
-"""km/s."""
 FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
 VISUAL_BAND = (5070.0, 5950.0)
 """A top hat that stands for Johnson V, Angstrom."""

@@ -7,8 +7,10 @@ from typing import Literal
 
 PIXEL_SCALE = {"WFM-NOAO-N": 0.2, "WFM-NOAO-E": 0.2, "WFM-AO-N": 0.2, "WFM-AO-E": 0.2, "NFM-AO-N": 0.025}
 """Arcsec per spaxel of the instrument's modes."""
+LIGHT_SPEED = 299792.458
+"""km/s."""
 AO_GAP = (5805.0, 5966.0)
-"""The notch of the AO laser around Na D, Angstrom in air."""
+"""The notch of the AO laser around Na D, Angstrom in air at the telescope."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class SimulationSettings:
     """Wavelengths in Angstrom, air."""
     exptime: float = 900.0
     """Seconds; decides the photon noise."""
+    barycentric: float = 12.0
+    """Barycentric correction in the wavelengths, km/s: sky lines and the AO gap are displaced by it."""
 
     layout: Literal["uniform", "king"] = "uniform"
     core_radius: float = 3.0
@@ -84,6 +88,11 @@ class SimulationSettings:
     def pixel_scale(self) -> float:
         """Arcsec per spaxel."""
         return PIXEL_SCALE[self.mode]
+
+    @property
+    def doppler(self) -> float:
+        """Wavelength in the cube over wavelength at the telescope."""
+        return 1.0 + self.barycentric / LIGHT_SPEED
 
     @property
     def noise_factor(self) -> float:

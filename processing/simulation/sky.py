@@ -60,7 +60,7 @@ def sky_spectrum(wave: np.ndarray, settings: SimulationSettings) -> tuple[np.nda
     lines, slopes = np.zeros_like(wave), np.zeros_like(wave)
     for centre, strength in SKY_LINES:
         sigma = muse_lsf(np.array(centre)) * FWHM_TO_SIGMA
-        offset = (wave - centre) / sigma
+        offset = (wave - centre * settings.doppler) / sigma
         profile = strength * 1e3 * area * np.exp(-0.5 * offset**2) / (sigma * np.sqrt(2.0 * np.pi))
         lines += profile
         slopes += profile * offset / sigma

@@ -24,8 +24,9 @@ from processing.simulate import (
     write_cube,
     write_star_list,
 )
-from processing.simulation.library import LIGHT_SPEED, VISUAL_ZERO_POINT, visual_magnitude
+from processing.simulation.library import VISUAL_ZERO_POINT, visual_magnitude
 from processing.simulation.psf import Painter, psf_at
+from processing.simulation.settings import LIGHT_SPEED
 from processing.simulation.sky import SKY_LINES, muse_lsf
 
 QUIET = SimulationSettings(noise=False, sky=False, border=0, bad_voxels=0.0, wave_min=5000.0, wave_max=6000.0)
@@ -176,7 +177,7 @@ def test_missing_data(library: Library, tmp_path: Path) -> None:
         np.testing.assert_array_equal(bad, cube["DQ"].data != 0)
     assert bad[:, :3].all()
     assert bad[:, :, -3:].all()
-    gap = (truth.wave > 5805) & (truth.wave < 5966)
+    gap = (truth.wave > 5805.5) & (truth.wave < 5966)
     assert bad[gap].all()
     assert bad[~gap][:, 3:-3, 3:-3].mean() == pytest.approx(1e-3, rel=0.15)
 
