@@ -259,6 +259,11 @@ def model_law(
     )  # fmt: skip
 
 
+def abundance_priors(labels: Sequence[str], width: float) -> dict[str, float]:
+    """Return a Gaussian prior of `width` dex on every [X/Fe], as the fit uses it; none when the width is 0."""
+    return {name: width for name in labels if name.endswith("_fe")} if width else {}
+
+
 def cut_costs(
     gradient: np.ndarray,
     labels: Sequence[str],

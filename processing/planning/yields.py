@@ -12,54 +12,41 @@ from processing.planning.formulas import MAG_POSSIBLE, PrecisionLaw, Values, pos
 
 
 @dataclass(frozen=True)
-class StarYield:
-    """The stars of a list, each with the time after which it reaches every target.
+class StarSample:
+    """The V magnitudes of a list.
 
     Attributes
     ----------
     mags : ndarray, shape (n,)
-        Usable V magnitudes, bright to faint.
-    times : ndarray, shape (n,)
-        Seconds that each star needs; it grows with magnitude.
+        Usable magnitudes, bright to faint.
     n_unusable : int
-        Entries without a usable magnitude, left out.
+        Entries without one, left out.
     """
 
     mags: np.ndarray
-    times: np.ndarray
-    n_unusable: int
+    n_unusable: int = 0
 
-    def count(self, time: ArrayLike) -> np.ndarray:
-        """Return how many stars reach all targets within `time` seconds."""
-        return np.searchsorted(self.times, positive("The exposure time", time, zero=True), side="right")
+    def __len__(self) -> int:
+        return self.mags.size
 
-    def time_for(self, count: int) -> float:
-        """Return the shortest exposure in seconds after which `count` stars reach all targets.
+    def nth(self, count: int) -> float:
+        """Return the magnitude of the faintest of the `count` brightest stars.
 
         Raises
         ------
         StellacubeError
             If the list has fewer stars than asked for, or none is asked for.
         """
-        if not 1 <= count <= self.mags.size:
+        if not 1 <= count <= len(self):
             raise StellacubeError(
-                f"{count} stars cannot be had from a list of {self.mags.size} with a magnitude.",
-                f"Ask for 1 to {self.mags.size} stars.",
+                f"{count} stars cannot be had from a list of {len(self)} with a magnitude.",
+                f"Ask for 1 to {len(self)} stars.",
             )
-        return float(self.times[count - 1])
+        return float(self.mags[count - 1])
 
 
-def star_yield(mags: ArrayLike, snr_needed: float, scale: float = 1.0) -> StarYield:
-    """Return how long every star of a list must be exposed to reach an SNR.
-
-    Parameters
-    ----------
-    mags : array_like, shape (n,)
-        V magnitudes; NaN and values that are no magnitude of a star (99, -99.99) are left out and counted.
-    snr_needed : float
-        SNR per 1.25 A pixel at which the worst label reaches its target.
-    scale : float
-        SNR scale factor of the conditions.
+def star_sample(mags: ArrayLike) -> StarSample:
+    """Take the usable magnitudes of a list; NaN and what is no star's magnitude (99, -99.99) is counted and left out.
 
     Raises
     ------
@@ -67,17 +54,42 @@ def star_yield(mags: ArrayLike, snr_needed: float, scale: float = 1.0) -> StarYi
         If no magnitude is usable.
     """
     values = np.asarray(mags, float).ravel()
-    with np.errstate(invalid="ignore"):
-        usable = np.sort(values[(values > MAG_POSSIBLE[0]) & (values < MAG_POSSIBLE[1])])
+    usable = np.sort(values[(values > MAG_POSSIBLE[0]) & (values < MAG_POSSIBLE[1])])
     if usable.size == 0:
         raise StellacubeError(
             f"None of the {values.size} stars has a usable magnitude.", "The list needs a column of V magnitudes."
         )
-    return StarYield(usable, time_for_snr(usable, snr_needed, scale), values.size - usable.size)
+    return StarSample(usable, values.size - usable.size)
+
+
+@dataclass(frozen=True)
+class StarYield:
+    """How many stars reach every target after which time.
+
+    Attributes
+    ----------
+    times : ndarray, shape (n,)
+        Seconds that each star of the sample needs, increasing.
+    """
+
+    times: np.ndarray
+
+    def count(self, time: ArrayLike) -> np.ndarray:
+        """Return how many stars reach all targets within `time` seconds."""
+        return np.searchsorted(self.times, positive("The exposure time", time, zero=True), side="right")
+
+    def time_for(self, count: int) -> float:
+        """Return the shortest exposure in seconds after which `count` stars reach all targets."""
+        return float(self.times[count - 1])
+
+
+def star_yield(sample: StarSample, snr_needed: float, scale: float = 1.0) -> StarYield:
+    """Return how long every star must be exposed to reach the SNR at which the worst label reaches its target."""
+    return StarYield(time_for_snr(sample.mags, snr_needed, scale))
 
 
 def mean_errors(
-    stars: StarYield,
+    sample: StarSample,
     time: float,
     law: PrecisionLaw,
     targets: ArrayLike,
@@ -92,7 +104,7 @@ def mean_errors(
 
     Parameters
     ----------
-    stars : StarYield
+    sample : StarSample
     time : float
         Seconds.
     law : PrecisionLaw
@@ -110,7 +122,7 @@ def mean_errors(
     error : ndarray, shape (n_label,)
         K, dex or km/s; NaN where no star is used.
     """
-    values = snr(stars.mags, time, scale)
+    values = snr(sample.mags, time, scale)
     statistical = law.sigma(values)
     used = np.hypot(statistical, floor) <= np.asarray(targets, float)
     count = used.sum(0)
