@@ -243,8 +243,8 @@ class MuseCube:
     def layer_noise(self) -> np.ndarray:
         """Noise of each layer of a cube without variances, shape (n_wave,), float32; 0 where a layer is empty.
 
-        Robust scatter over the field of ``(2 f_i - f_{i-2} - f_{i+2}) / sqrt(6)``, on about 4000 spaxels (the differences
-        of Stoehr et al. 2008: smooth spectra leave no trace). One pass over the cube, made when first needed.
+        Robust scatter over the field of ``(2 f_i - f_{i-2} - f_{i+2}) / sqrt(6)``, on about 4000 spaxels (as in
+        Stoehr et al. 2008: smooth spectra leave no trace). One pass over the cube, made when first needed.
         """
         n_wave, ny, nx = self.shape
         step = max(1, math.isqrt(ny * nx // 4000))
@@ -360,14 +360,13 @@ class MuseCube:
         if self._noise is not None:
             noise = np.concatenate([self._noise.layers(i, i + 1) for i in sample])
             variance = to_variance(noise, self._file.noise_kind)
-            usable = np.asarray(np.isfinite(variance) & (variance > 0))
-            if finite.any() and usable[finite].mean() < 0.01:
+            if finite.any() and np.mean(variance[finite] > 0) < 0.01:
                 notes.append("The variances are zero, negative or missing nearly everywhere and are not used.")
                 self._noise.close()
                 self._noise = None
         if self._mask is not None:
-            flagged = np.concatenate([self._mask.layers(i, i + 1) for i in sample]) != 0
-            if finite.any() and flagged[finite].mean() > 0.95:
+            quality = np.concatenate([self._mask.layers(i, i + 1) for i in sample])
+            if finite.any() and np.mean(quality[finite] != 0) > 0.95:
                 notes.append("The data quality extension flags nearly everything and is not used.")
                 self._mask.close()
                 self._mask = None
