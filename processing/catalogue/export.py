@@ -1,0 +1,178 @@
+"""Catalogues in and out of files: CSV for a spreadsheet, ECSV, FITS and VOTable with units and provenance."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from processing.catalogue.table import Catalogue
+from processing.errors import StellacubeError
+from processing.files import replacing
+from processing.provenance import InputFile, Provenance
+from processing.settings import from_dict, to_dict
+
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
+    from astropy.table import Table
+
+FORMATS = {"csv": ".csv", "ecsv": ".ecsv", "fits": ".fits", "votable": ".vot"}
+"""Formats by name, with the ending of their files."""
+
+
+def write_catalogue(catalogue: Catalogue, path: Path, fmt: str) -> None:
+    """Write a catalogue, replacing the file at `path` only once the new one is complete.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    path : Path
+    fmt : {"csv", "ecsv", "fits", "votable"}
+
+    Raises
+    ------
+    StellacubeError
+        If the format is not known or the file cannot be written.
+    """
+    writers: dict[str, Callable[[Catalogue, Path], None]] = {
+        "csv": _write_csv,
+        "ecsv": _write_ecsv,
+        "fits": _write_fits,
+        "votable": _write_votable,
+    }
+    if fmt not in writers:
+        raise StellacubeError(f"There is no catalogue format {fmt!r}.", f"Choose from {', '.join(FORMATS)}.")
+    with replacing(path) as temporary:
+        writers[fmt](catalogue, temporary)
+
+
+def write_csv(table: Table, path: Path) -> None:
+    """Write a table as plain CSV: one header line, UTF-8, missing numbers empty, true and false in words."""
+    columns = [_texts(table[name]) for name in table.colnames]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(table.colnames)
+        writer.writerows(zip(*columns, strict=True))
+
+
+def _texts(column: Any) -> list[str]:
+    """Return a column's values as a spreadsheet reads them; ten digits give positions to a microarcsecond."""
+    kind = column.dtype.kind
+    if kind == "f":
+        return [f"{value:.10g}" if np.isfinite(value) else "" for value in column]
+    if kind == "b":
+        return ["true" if value else "false" for value in column]
+    return [str(value) for value in column]
+
+
+def _write_csv(catalogue: Catalogue, path: Path) -> None:
+    write_csv(catalogue.table, path)
+
+
+def _write_fits(catalogue: Catalogue, path: Path) -> None:
+    path.write_bytes(to_fits_bytes(catalogue))
+
+
+def _write_ecsv(catalogue: Catalogue, path: Path) -> None:
+    table = catalogue.table.copy(copy_data=False)
+    table.meta = {"provenance": dict(catalogue.provenance.cards())}
+    table.write(path, format="ascii.ecsv", delimiter=",", overwrite=True)
+
+
+def _write_votable(catalogue: Catalogue, path: Path) -> None:
+    from astropy.io.votable import from_table
+    from astropy.io.votable.tree import Info
+
+    tree = from_table(catalogue.table, table_id="catalogue")
+    tree.resources[0].infos.extend(Info(ID=None, name=key, value=value) for key, value in catalogue.provenance.cards())
+    tree.to_xml(str(path))
+
+
+def to_fits_bytes(catalogue: Catalogue) -> bytes:
+    """Return the catalogue as a FITS file: HDU 1 the table, HDU 2 the provenance as keys and values."""
+    buffer = io.BytesIO()
+    _hdus(catalogue).writeto(buffer)
+    return buffer.getvalue()
+
+
+def _hdus(catalogue: Catalogue) -> HDUList:
+    from astropy.io import fits
+    from astropy.table import Table
+
+    provenance = catalogue.provenance
+    plain = catalogue.table.copy(copy_data=False)
+    main = fits.table_to_hdu(plain)
+    main.name = "CATALOGUE"
+    for number, name in enumerate(plain.colnames, 1):
+        main.header.comments[f"TTYPE{number}"] = plain[name].description[:45]
+        main.header[f"TCOMM{number}"] = plain[name].description
+    for key, value, comment in (
+        ("CREATOR", provenance.program, "program"),
+        ("DATE", provenance.created, "UTC"),
+        ("MODEL", provenance.model, "label model"),
+        ("MODELVER", provenance.model_version, "its version"),
+    ):
+        main.header[key] = (value, comment)
+    keys, values = zip(*provenance.cards(), strict=True)
+    record = fits.table_to_hdu(Table({"key": list(keys), "value": list(values)}))
+    record.name = "PROVENANCE"
+    # The exact record, to be read back; the table beside it is for people.
+    record.header["RECORD"] = json.dumps(_to_json(provenance))
+    return fits.HDUList([fits.PrimaryHDU(), main, record])
+
+
+def from_fits_bytes(data: bytes) -> Catalogue:
+    """Return the catalogue that `to_fits_bytes` wrote."""
+    from astropy.io import fits
+    from astropy.table import Table
+
+    with fits.open(io.BytesIO(data)) as hdus:
+        table = Table.read(hdus["CATALOGUE"], character_as_bytes=False)
+        record = json.loads(hdus["PROVENANCE"].header["RECORD"])
+    return Catalogue(_plain(table), _from_json(record))
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """Read a catalogue from the FITS form that `write_catalogue` wrote.
+
+    Raises
+    ------
+    StellacubeError
+        If the file is none.
+    """
+    try:
+        return from_fits_bytes(path.read_bytes())
+    except (OSError, KeyError, ValueError) as error:
+        raise StellacubeError(f"{path} is not a catalogue that Stellacube wrote as FITS.") from error
+
+
+def _plain(table: Table) -> Table:
+    """Return the table without the masks that the FITS reader puts on NaN and empty text, metadata dropped."""
+    from astropy.table import Column, MaskedColumn
+    from astropy.table import Table as PlainTable
+
+    plain = PlainTable()
+    for name in table.colnames:
+        column = table[name]
+        missing = {"f": np.nan, "U": "", "i": 0, "b": False}[column.dtype.kind]
+        values = column.filled(missing) if isinstance(column, MaskedColumn) else column
+        plain[name] = Column(np.asarray(values), unit=column.unit, description=column.description)
+    return plain
+
+
+def _to_json(provenance: Provenance) -> dict[str, Any]:
+    return {
+        **{name: getattr(provenance, name) for name in ("model", "model_version", "program", "created")},
+        "inputs": [vars(file) for file in provenance.inputs],
+        "settings": to_dict(provenance.settings),
+    }
+
+
+def _from_json(record: dict[str, Any]) -> Provenance:
+    inputs = tuple(InputFile(**file) for file in record.pop("inputs"))
+    return Provenance(inputs, from_dict(record.pop("settings")), **record)

@@ -1,0 +1,155 @@
+"""The catalogue: one row per extracted star, built from spectra and fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from processing.catalogue.columns import Column, all_columns
+from processing.catalogue.quality import judge
+from processing.errors import StellacubeError
+from processing.labels.names import LABELS
+from processing.provenance import Provenance
+from processing.spectrum import StarSpectrum
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from processing.labels.fit import LabelFit
+    from processing.labels.model_file import LabelModel
+
+_MISSING: dict[type, Any] = {float: np.nan, int: 0, bool: False, str: ""}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Labels and quality of every extracted star, with where they come from.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+        One row per star; the columns are those of `processing.catalogue.columns`, each with unit and description.
+    provenance : Provenance
+        Inputs, settings, model, program, date.
+    """
+
+    table: Table
+    provenance: Provenance
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Machine names of the labels it holds."""
+        return tuple(name for name in self.table.colnames if name in LABELS)
+
+    @property
+    def magnitude(self) -> str:
+        """Name of the magnitude's column."""
+        return str(self.table.colnames[3])
+
+
+def build_catalogue(
+    spectra: Sequence[StarSpectrum],
+    fits: Sequence[LabelFit],
+    model: LabelModel | None,
+    provenance: Provenance,
+    magnitude: str = "",
+) -> Catalogue:
+    """Make the catalogue of a run.
+
+    Parameters
+    ----------
+    spectra : sequence of StarSpectrum
+        All extracted stars, in the order of the rows.
+    fits : sequence of LabelFit
+        Their fits, in any order; a star without one is called "not fitted".
+    model : LabelModel or None
+        What they were fitted with; None: an extraction alone, whose table has no labels.
+    provenance : Provenance
+    magnitude : str
+        What the star list calls its magnitude.
+
+    Raises
+    ------
+    StellacubeError
+        If two spectra, or a fit and no spectrum, have a name.
+    """
+    by_star = {fit.star_id: fit for fit in fits}
+    names = [spectrum.star_id for spectrum in spectra]
+    if len(set(names)) < len(names):
+        raise StellacubeError("Two spectra have the same star identifier, so their fits cannot be told apart.")
+    if not by_star.keys() <= set(names):
+        raise StellacubeError("There are fits of stars that have no spectrum.")
+    columns = all_columns(magnitude, model.labels if model else ())
+    rows = [_row(spectrum, by_star.get(spectrum.star_id), model, provenance) for spectrum in spectra]
+    for row in rows:
+        row[columns[3].name] = row.pop("magnitude")
+    return Catalogue(make_table(columns, rows), provenance)
+
+
+def make_table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return an astropy table with units and descriptions; what a row lacks is NaN, 0, False or empty."""
+    from astropy.table import Column as TableColumn
+    from astropy.table import Table
+
+    table = Table()
+    for column in columns:
+        values = [column.kind(row.get(column.name, _MISSING[column.kind])) for row in rows]
+        dtype = None if column.kind is str and rows else column.kind
+        table[column.name] = TableColumn(
+            np.array(values, dtype), unit=column.unit or None, description=column.description
+        )
+    return table
+
+
+def _row(
+    spectrum: StarSpectrum, fit: LabelFit | None, model: LabelModel | None, provenance: Provenance
+) -> dict[str, Any]:
+    """Return one star's values by column name."""
+    quality, reason = judge(spectrum, fit, provenance.settings.catalogue)
+    meta = spectrum.meta
+    row: dict[str, Any] = {
+        "stellar_id": spectrum.star_id,
+        **{name: getattr(spectrum, name) for name in ("ra", "dec", "x", "y", "snr_der")},
+        "magnitude": spectrum.mag,
+        "snr_muse": spectrum.snr,
+        "quality": quality,
+        "quality_reason": reason,
+        "cube": Path(str(meta.get("cube", ""))).name,
+        "date": meta.get("date_obs", ""),
+    }
+    row |= {
+        name: meta[name] for name in ("status", "multistar", "edge_dist", "contamination", "psf_fwhm") if name in meta
+    }
+    if model is not None:
+        row |= {"model": model.name, "model_version": model.version}
+    if fit is not None and model is not None:
+        row |= _fit_values(fit)
+    return row
+
+
+def _fit_values(fit: LabelFit) -> dict[str, Any]:
+    errors, scaled = fit.errors(), fit.errors_scaled()
+    row: dict[str, Any] = {
+        name: getattr(fit, name)
+        for name in (
+            "rv",
+            "rv_err",
+            "red_chi2",
+            "corr_flux",
+            "error_scale",
+            "extrapolated",
+            "n_pix",
+            "n_masked",
+            "n_replaced",
+        )
+    }
+    for index, name in enumerate(fit.labels):
+        row |= {name: fit.values[index], f"{name}_err": errors[index], f"{name}_err_cal": scaled[index]}
+    return row

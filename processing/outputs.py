@@ -1,0 +1,61 @@
+"""The files of a run's output folder: catalogue, source list, spectra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from processing.catalogue.export import FORMATS, write_catalogue, write_csv
+from processing.files import prepare_folder, replacing
+from processing.provenance import Provenance
+from processing.spectrum import StarSpectrum
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from processing.catalogue.table import Catalogue
+    from processing.extraction.sources import SourceTable
+    from processing.project import RunInputs
+
+
+def write_results(inputs: RunInputs, catalogue: Catalogue) -> list[Path]:
+    """Write the catalogue in every format that the settings name; return the paths."""
+    paths = []
+    for fmt in catalogue.provenance.settings.catalogue.formats:
+        path = inputs.output(f"catalogue{FORMATS.get(fmt, '')}")
+        write_catalogue(catalogue, path, fmt)
+        paths.append(path)
+    return paths
+
+
+def write_extraction(
+    inputs: RunInputs, sources: SourceTable | None, spectra: Sequence[StarSpectrum], provenance: Provenance
+) -> list[Path]:
+    """Write what became of every star of the list and, of a cube, its spectra; return the paths."""
+    from astropy.table import Table
+
+    paths = []
+    if sources is not None:
+        path = inputs.output("sources.csv")
+        table = Table({entry.name: getattr(sources, entry.name) for entry in fields(sources)})
+        with replacing(path) as temporary:
+            write_csv(table, temporary)
+        paths.append(path)
+    if inputs.cube is not None and provenance.settings.catalogue.write_spectra:
+        paths += _write_spectra(inputs, spectra, provenance)
+    return paths
+
+
+def _write_spectra(inputs: RunInputs, spectra: Sequence[StarSpectrum], provenance: Provenance) -> list[Path]:
+    from processing.spectra_io import file_name, write_spectrum, write_spectrum_table
+
+    folder = inputs.out / "spectra"
+    prepare_folder(folder)
+    paths = [inputs.output("spectra.fits")]
+    write_spectrum_table(spectra, paths[0], provenance)
+    for spectrum in spectra:
+        path = folder / file_name(inputs.project, spectrum.star_id)
+        write_spectrum(spectrum, path, provenance)
+        paths.append(path)
+    return paths

@@ -1,0 +1,248 @@
+"""The stages in their order, with progress, cancel and resume: what window, command line and surveys all call."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from processing.catalogue.table import Catalogue, build_catalogue
+from processing.errors import Cancelled, StellacubeError
+from processing.outputs import write_extraction, write_results
+from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
+from processing.project import RunInputs, describe, extraction_key, fit_key, open_project
+from processing.provenance import Provenance, now
+from processing.session import Session
+from processing.settings import Settings
+from processing.spectrum import StarSpectrum
+
+if TYPE_CHECKING:
+    from processing.labels.fit import LabelFit
+    from processing.labels.model_file import LabelModel
+
+log = logging.getLogger(__name__)
+
+__all__ = ["RunInputs", "RunResult", "extract_only", "fit_only", "run"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run leaves behind."""
+
+    session: Path
+    catalogue: Catalogue
+    files: tuple[Path, ...]
+    """Everything written, the session apart."""
+    notes: tuple[str, ...]
+    """What the user should know, a sentence each."""
+    seconds: dict[str, float]
+    """Wall time per stage; that of interrupted attempts is included."""
+
+
+def run(
+    inputs: RunInputs,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    progress: Progress = ignore,
+    cancelled: CancelCheck = never,
+) -> RunResult:
+    """Take a cube and a star list to a catalogue; a run that was interrupted goes on where it stopped.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+        With a cube.
+    settings : Settings
+    overwrite : bool
+        Replace what another run left under the same name.
+    progress, cancelled : callable
+
+    Raises
+    ------
+    StellacubeError
+        If an input or the output folder cannot be used; nothing is written over then.
+    Cancelled
+        If the user wants so; the session keeps what was finished.
+    """
+    model, path = _load_model(settings)
+    with _Run.open(inputs, settings, path, overwrite, progress, cancelled) as work:
+        spectra = work.extraction(part(progress, 0.0, 0.75))
+        fits = work.fits(spectra, model, part(progress, 0.75, 0.95))
+        return work.results(spectra, fits, model, part(progress, 0.95, 1.0))
+
+
+def fit_only(
+    inputs: RunInputs,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    progress: Progress = ignore,
+    cancelled: CancelCheck = never,
+) -> RunResult:
+    """Take spectra that exist already to a catalogue; otherwise as `run`."""
+    model, path = _load_model(settings)
+    with _Run.open(inputs, settings, path, overwrite, progress, cancelled) as work:
+        spectra = work.reading(part(progress, 0.0, 0.1))
+        fits = work.fits(spectra, model, part(progress, 0.1, 0.95))
+        return work.results(spectra, fits, model, part(progress, 0.95, 1.0))
+
+
+def extract_only(
+    inputs: RunInputs,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    progress: Progress = ignore,
+    cancelled: CancelCheck = never,
+) -> RunResult:
+    """Take a cube and a star list to spectra; a later `run` with the same inputs starts from them."""
+    with _Run.open(inputs, settings, None, overwrite, progress, cancelled) as work:
+        spectra = work.extraction(part(progress, 0.0, 0.95))
+        return work.results(spectra, (), None, part(progress, 0.95, 1.0))
+
+
+def _load_model(settings: Settings) -> tuple[LabelModel, Path]:
+    """Load the model first of all: a wrong name must not cost an extraction."""
+    from processing.labels.model_file import find_model, load_model
+
+    path = find_model(settings.fit.model)
+    return load_model(path), path
+
+
+@dataclass
+class _Run:
+    """One run under way."""
+
+    inputs: RunInputs
+    settings: Settings
+    session: Session
+    cancelled: CancelCheck
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        inputs: RunInputs,
+        settings: Settings,
+        model: Path | None,
+        overwrite: bool,
+        progress: Progress,
+        cancelled: CancelCheck,
+    ) -> Iterator[_Run]:
+        """Check inputs and outputs, open the session, and log how the run ends."""
+        progress(0.0, "Checking the input files")
+        stop_if(cancelled)
+        files = describe(inputs, model)
+        with open_project(inputs, files, settings, overwrite) as session:
+            try:
+                yield cls(inputs, settings, session, cancelled)
+            except Cancelled:
+                session.log("info", "The run was cancelled; what was finished is kept.")
+                raise
+            except StellacubeError as error:
+                session.log("error", str(error))
+                raise
+
+    def extraction(self, progress: Progress) -> list[StarSpectrum]:
+        """Extract the stars of the cube, or take them from the session."""
+        if self.inputs.cube is None:
+            raise StellacubeError("There is no cube to extract stars from.", "Give a cube, or fit spectra instead.")
+        with self._stage("extraction", extraction_key(self.session.inputs, self.settings)) as unfinished:
+            if unfinished:
+                self._extract(self.inputs.cube, progress)
+        return list(self.session.spectra())
+
+    def _extract(self, path: Path, progress: Progress) -> None:
+        from processing.cube import MuseCube
+        from processing.extraction.extract import extract
+        from processing.reference import read_star_list
+
+        stars = read_star_list(self.inputs.stars) if self.inputs.stars else None
+        with MuseCube.open(path) as cube:
+            self.notes += cube.notes
+            self.notes += stars.notes if stars else ()
+            extraction = extract(
+                cube, stars, self.settings, checkpoint=self.session, progress=progress, cancelled=self.cancelled
+            )
+        self.notes += extraction.notes
+        if not extraction.spectra:
+            raise StellacubeError("No star could be extracted.", " ".join(extraction.notes))
+        self.session.set_info("magnitude", stars.mag_name if stars else "")
+        self.session.put_extraction(extraction.sources, extraction.spectra, {"residual": extraction.residual})
+
+    def reading(self, progress: Progress) -> list[StarSpectrum]:
+        """Read the user's spectra, or take them from the session."""
+        from processing.spectra_io import read_spectra
+
+        with self._stage("extraction", extraction_key(self.session.inputs, self.settings)) as unfinished:
+            if unfinished:
+                spectra, notes = read_spectra(self.inputs.spectra, progress=progress, cancelled=self.cancelled)
+                self.notes += notes
+                self.session.put_spectra(spectra)
+        return list(self.session.spectra())
+
+    def fits(self, spectra: list[StarSpectrum], model: LabelModel, progress: Progress) -> list[LabelFit]:
+        """Fit all spectra in blocks fixed by their order, so that an interrupted run gives the same labels."""
+        from processing.labels.fit import fit_labels
+
+        size = max(self.settings.fit.batch, 1)
+        with self._stage("fit", fit_key(self.session.inputs, self.settings)):
+            done = len(self.session.star_ids("fits"))
+            for start in range(done, len(spectra), size):
+                stop_if(self.cancelled)
+                block = spectra[start : start + size]
+                share = part(progress, start / len(spectra), (start + len(block)) / len(spectra))
+                fits = fit_labels(block, model, self.settings, progress=share, cancelled=self.cancelled)
+                self.session.put_fits(fits, start)
+        return list(self.session.fits())
+
+    def results(
+        self,
+        spectra: list[StarSpectrum],
+        fits: list[LabelFit] | tuple[()],
+        model: LabelModel | None,
+        progress: Progress,
+    ) -> RunResult:
+        """Build the catalogue and write everything that the user asked for."""
+        progress(0.0, "Writing the results")
+        stop_if(self.cancelled)
+        provenance = Provenance(
+            tuple(file for file in self.session.inputs if model or file.role != "model"), self.settings, created=now()
+        )
+        if model is not None:
+            provenance = replace(provenance, model=model.name, model_version=model.version)
+        catalogue = build_catalogue(spectra, fits, model, provenance, self.session.info("magnitude", ""))
+        start = time.perf_counter()
+        files = write_extraction(self.inputs, self.session.sources(), spectra, provenance)
+        if model is not None:
+            self.session.put_catalogue(catalogue)
+            files += write_results(self.inputs, catalogue)
+        self.seconds["writing"] = time.perf_counter() - start
+        notes = tuple(dict.fromkeys(self.notes))
+        self.session.log("info", f"{len(spectra)} stars, {len(fits)} fits; {len(files)} files written.")
+        progress(1.0, "Done")
+        return RunResult(self.inputs.session, catalogue, tuple(files), notes, self.seconds)
+
+    @contextmanager
+    def _stage(self, name: str, key: str) -> Iterator[bool]:
+        """Give whether the stage has work left; keep its time and notes when it ends."""
+        later = ["fits", "catalogue"]
+        tables = later if name == "fit" else [*later, "blocks", "spectra", "stars", "images"]
+        stage = self.session.begin(name, key, tables)
+        first, start = len(self.notes), time.perf_counter()
+        if stage.done:
+            self.notes += stage.notes
+        yield not stage.done
+        if not stage.done:
+            self.session.finish(name, time.perf_counter() - start, self.notes[first:])
+            self.session.log("info", f"The {name} took {time.perf_counter() - start:.1f} s.")
+            for note in self.notes[first:]:
+                self.session.log("note", note)
+        self.seconds[name] = (self.session.stage(name) or stage).seconds
