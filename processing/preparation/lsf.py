@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,8 @@ from processing.preparation.resample import Resampler, rebinning_matrix
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+Mode = Literal["coarser", "published"]
 
 FWHM_PER_SIGMA = 2.3548200450309493
 """2 sqrt(2 ln 2); the paper rounds to 2.355."""
@@ -91,15 +94,29 @@ def eq1_sigma(fwhm_target: np.ndarray, fwhm_input: np.ndarray) -> tuple[np.ndarr
     return np.sqrt(np.maximum(difference, 0)) / FWHM_PER_SIGMA, difference < 0
 
 
-def degrading_resampler(
-    wave_in: np.ndarray,
-    fwhm_in: np.ndarray,
-    wave_out: np.ndarray,
-    fwhm_out: np.ndarray,
-    *,
-    mode: Literal["coarser", "published"] = "coarser",
-) -> tuple[Resampler, np.ndarray, np.ndarray]:
-    """Build the operator that rebins spectra to a new grid and degrades them to its resolution (Eq. 1).
+@dataclass(frozen=True)
+class Match:
+    """How a resolution on one grid is brought to that on another.
+
+    Parameters
+    ----------
+    sigma : ndarray, shape (n_out,)
+        Standard deviation of the Gaussian to convolve with, Angstrom.
+    reached : ndarray, shape (n_out,)
+        The resolution of what comes out, FWHM in Angstrom: more than asked for where the input is coarser.
+    coarser : ndarray, shape (n_out,), bool
+        Where the input is coarser than asked for by Eq. 1.
+    """
+
+    sigma: np.ndarray
+    reached: np.ndarray
+    coarser: np.ndarray
+
+
+def match(
+    wave_in: np.ndarray, fwhm_in: np.ndarray, wave_out: np.ndarray, fwhm_out: np.ndarray, mode: Mode = "coarser"
+) -> Match:
+    """Find the Gaussian that takes spectra on one grid to the resolution wanted on another (Eq. 1).
 
     Averaging over pixels broadens as well, by (pixel width)^2 / 12 in variance for the input's and the output's
     pixels each. That share is taken off Eq. 1's Gaussian, so that what comes out has the resolution asked for; in
@@ -111,14 +128,7 @@ def degrading_resampler(
         Pixel centres in Angstrom, one frame.
     fwhm_in, fwhm_out : ndarray
         Resolution of the input at `wave_in`, and that wanted at `wave_out`, FWHM in Angstrom.
-
-    Returns
-    -------
-    resampler : Resampler
-    reached : ndarray, shape (n_out,)
-        The resolution of what comes out, FWHM in Angstrom: at least `fwhm_out`, more where the input is coarser.
-    coarser : ndarray, shape (n_out,), bool
-        Where the input is coarser than `fwhm_out` by Eq. 1.
+    mode : {"coarser", "published"}
     """
     fwhm_here = np.interp(wave_out, wave_in, fwhm_in)
     sigma, coarser = eq1_sigma(fwhm_out, fwhm_here)
@@ -126,8 +136,27 @@ def degrading_resampler(
     with_boxes = np.hypot(fwhm_here, FWHM_PER_SIGMA * np.sqrt(boxes))
     if mode == "coarser":
         sigma, _ = eq1_sigma(fwhm_out, with_boxes)
-    reached = np.hypot(with_boxes, FWHM_PER_SIGMA * sigma)
-    return Resampler(rebinning_matrix(wave_in, wave_out, sigma)), reached, coarser
+    return Match(sigma, np.hypot(with_boxes, FWHM_PER_SIGMA * sigma), coarser)
+
+
+def degrading_resampler(
+    wave_in: np.ndarray, fwhm_in: np.ndarray, wave_out: np.ndarray, fwhm_out: np.ndarray, *, mode: Mode = "coarser"
+) -> tuple[Resampler, np.ndarray, np.ndarray]:
+    """Build the operator that rebins spectra to a new grid and degrades them to its resolution.
+
+    Parameters
+    ----------
+    wave_in, fwhm_in, wave_out, fwhm_out, mode
+        As in `match`.
+
+    Returns
+    -------
+    resampler : Resampler
+    reached, coarser : ndarray, shape (n_out,)
+        As in `Match`.
+    """
+    found = match(wave_in, fwhm_in, wave_out, fwhm_out, mode)
+    return Resampler(rebinning_matrix(wave_in, wave_out, found.sigma)), found.reached, found.coarser
 
 
 def broadening_matrix(wave: np.ndarray, fwhm_model: np.ndarray, fwhm_target: np.ndarray) -> csr_array | None:
