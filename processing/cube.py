@@ -297,9 +297,9 @@ class MuseCube:
         noise = self._noise.columns(rows, columns) if self._noise else None
         mask = self._mask.columns(rows, columns) if self._mask else None
         flux, bad, variance = self._masked(self._flux.columns(rows, columns), noise, mask, self._empty[rows, columns])
-        blank = ~flux.any(axis=(1, 2))
-        if blank.mean() < 0.2:  # zeros at some wavelengths only are a gap, not a dark spaxel
-            bad |= blank[:, None, None]
+        blank = ~flux.any(axis=(1, 2), keepdims=True)
+        if np.mean(blank) < 0.2:  # zeros at some wavelengths only are a gap, not a dark spaxel
+            bad |= blank
         if variance is None:
             variance = np.broadcast_to(self.layer_noise[:, None, None] ** 2, flux.shape)
             bad |= ~(variance > 0)
@@ -359,14 +359,14 @@ class MuseCube:
             notes.append("The flux is multiplied by 1e20 to be calculated with; the unit says so.")
         if self._noise is not None:
             noise = np.concatenate([self._noise.layers(i, i + 1) for i in sample])
-            variance = to_variance(noise, self._file.noise_kind)
-            if finite.any() and np.mean(variance[finite] > 0) < 0.01:
+            variance = np.where(finite, to_variance(noise, self._file.noise_kind), np.nan)
+            if finite.any() and np.count_nonzero(variance > 0) < 0.01 * np.count_nonzero(finite):
                 notes.append("The variances are zero, negative or missing nearly everywhere and are not used.")
                 self._noise.close()
                 self._noise = None
         if self._mask is not None:
             quality = np.concatenate([self._mask.layers(i, i + 1) for i in sample])
-            if finite.any() and np.mean(quality[finite] != 0) > 0.95:
+            if finite.any() and np.count_nonzero(finite & (quality != 0)) > 0.95 * np.count_nonzero(finite):
                 notes.append("The data quality extension flags nearly everything and is not used.")
                 self._mask.close()
                 self._mask = None

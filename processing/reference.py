@@ -1,19 +1,16 @@
-"""Star lists: read in any common format, cleaned of blanks and duplicates, or detected on the cube itself."""
+"""Star lists: read in any common format, cleaned of blanks and duplicates."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from processing.cube import CubeOverview, MuseCube
+from processing.detection import detect_sources
 from processing.errors import StellacubeError
-from processing.progress import CancelCheck, Progress, ignore, never, stop_if
-from processing.settings import SourceSettings
 from processing.star_columns import (
     degrees,
     epoch_column,
@@ -26,91 +23,15 @@ from processing.star_columns import (
     sky_columns,
 )
 from processing.star_files import RawColumn, RawTable, read_tables
+from processing.star_list import StarList
+
+__all__ = ["StarList", "detect_sources", "read_star_list"]
 
 _SAME_STAR = 0.01
 """Entries closer than this many arcsec are one star."""
 _SAME_SPAXEL = 0.05
 """The same for lists without sky positions, in spaxels."""
 _MAS = math.pi / 180 / 3.6e6
-
-
-@dataclass(frozen=True)
-class StarList:
-    """Stars with positions and magnitudes; every array has one entry per star.
-
-    Parameters
-    ----------
-    star_id : ndarray, shape (n,), str
-        Unique.
-    ra, dec : ndarray, shape (n,), float64
-        ICRS degrees at `epoch`; NaN if unknown.
-    x, y : ndarray, shape (n,), float64
-        Spaxels counted from 0 at the centre of the first one; NaN if unknown. A list that has ra and dec as well may
-        mean the pixels of another image: `positions` uses x and y only where there is no other way.
-    mag : ndarray, shape (n,), float64
-        NaN if unknown.
-    mag_name : str
-        The column that `mag` came from; empty without one.
-    pm_ra, pm_dec : ndarray, shape (n,), float64
-        Proper motion in mas/yr, cos(dec) included; NaN if unknown.
-    epoch : ndarray, shape (n,), float64
-        Julian year of ra and dec; NaN if unknown.
-    source : str
-        File name, or "detected".
-    notes : tuple of str
-        What was left out or had to be assumed, a sentence each.
-    """
-
-    star_id: np.ndarray
-    ra: np.ndarray
-    dec: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    mag: np.ndarray
-    mag_name: str
-    pm_ra: np.ndarray
-    pm_dec: np.ndarray
-    epoch: np.ndarray
-    source: str
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.star_id)
-
-    def take(self, index: Any) -> StarList:
-        """Return the stars of an index array, boolean mask or slice."""
-        arrays = ("star_id", "ra", "dec", "x", "y", "mag", "pm_ra", "pm_dec", "epoch")
-        return replace(self, **{name: getattr(self, name)[index] for name in arrays})
-
-    def at_epoch(self, year: float) -> StarList:
-        """Return the list with its stars moved to another Julian year where motion and epoch are known."""
-        years = np.nan_to_num(year - self.epoch)
-        dec = self.dec + np.nan_to_num(self.pm_dec) * years / 3.6e6
-        ra = (self.ra + np.nan_to_num(self.pm_ra) * years / 3.6e6 / np.cos(np.radians(self.dec))) % 360.0
-        moved = np.isfinite(self.epoch) & math.isfinite(year)
-        return replace(self, ra=ra, dec=dec, epoch=np.where(moved, year, self.epoch))
-
-    def positions(self, cube: MuseCube) -> tuple[np.ndarray, np.ndarray]:
-        """Return where the stars should be in a cube, 0-based spaxels; NaN where it cannot be told.
-
-        From ra and dec at the cube's date where list and cube have sky coordinates, from x and y otherwise.
-
-        Raises
-        ------
-        StellacubeError
-            If no star can be placed.
-        """
-        x, y = self.x.copy(), self.y.copy()
-        sky = np.isfinite(self.ra) & np.isfinite(self.dec)
-        if cube.wcs is not None and sky.any():
-            moved = self.at_epoch(cube.epoch)
-            x[sky], y[sky] = cube.world_to_pixel(moved.ra[sky], moved.dec[sky])
-        if len(self) and not (np.isfinite(x) & np.isfinite(y)).any():
-            raise StellacubeError(
-                f"The stars of {self.source} have sky positions only, but {cube.path.name} has no sky coordinates.",
-                "Use a list with x and y in spaxels, or no list to detect the stars.",
-            )
-        return x, y
 
 
 def read_star_list(path: str | Path, *, mag_column: str | None = None) -> StarList:
@@ -154,91 +75,6 @@ def read_star_list(path: str | Path, *, mag_column: str | None = None) -> StarLi
         notes.append(f"{_rows(len(stars) - len(first))} at the position of another star (within 0.01 arcsec) left out.")
     stars = stars.take(first)
     return replace(stars, star_id=_unique(stars.star_id, notes), notes=tuple(notes))
-
-
-def detect_sources(
-    cube: MuseCube,
-    overview: CubeOverview,
-    settings: SourceSettings,
-    *,
-    progress: Progress = ignore,
-    cancelled: CancelCheck = never,
-) -> StarList:
-    """Find stars on the white-light image with DAOFIND (Stetson 1987) above a smooth background.
-
-    Returns
-    -------
-    StarList
-        Brightest first, with x, y, ra and dec where the cube has sky coordinates, and an instrumental magnitude
-        -2.5 log10(flux in the detection kernel).
-
-    Raises
-    ------
-    StellacubeError
-        If no source rises above ``settings.detection_sigma``.
-    """
-    from photutils.detection import DAOStarFinder
-
-    progress(0.0, "Detecting stars")
-    empty = ~np.isfinite(overview.white)
-    image = np.where(empty, 0.0, overview.white).astype(float)
-    background, noise = _background(image, empty)
-    stop_if(cancelled)
-    if not noise > 0:
-        raise StellacubeError("The white-light image holds no signal to detect stars on.", "Use a star list.")
-    residual = np.where(empty, 0.0, image - background)
-    scale = cube.pixel_scale
-    fwhm = float(np.clip(0.7 / scale, 2.5, 5.0)) if math.isfinite(scale) else 3.5
-    finder = DAOStarFinder(
-        threshold=settings.detection_sigma * noise, fwhm=fwhm, roundlo=-1.5, roundhi=1.5, sharplo=0.1
-    )
-    found = finder(residual, mask=empty)
-    stop_if(cancelled)
-    if found is None or not len(found):
-        raise StellacubeError(
-            f"No star rises {settings.detection_sigma:g} sigma above the background of {cube.path.name}.",
-            "Use a star list, or lower sources.detection_sigma in the settings.",
-        )
-    flux = np.asarray(found["flux"], float)
-    order = np.argsort(-flux, kind="stable")
-    name = "xcentroid" if "xcentroid" in found.colnames else "x_centroid"
-    x, y = (np.asarray(found[axis + name[1:]], float)[order] for axis in "xy")
-    unknown = np.full(len(x), np.nan)
-    ra, dec = cube.pixel_to_world(x, y) if cube.wcs is not None else (unknown, unknown)
-    progress(1.0, f"{len(x)} stars detected")
-    return StarList(
-        star_id=np.array([f"D{i + 1:04d}" for i in range(len(x))]),
-        ra=ra,
-        dec=dec,
-        x=x,
-        y=y,
-        mag=-2.5 * np.log10(flux[order]),
-        mag_name="instrumental",
-        pm_ra=unknown,
-        pm_dec=unknown,
-        epoch=np.full(len(x), cube.epoch),
-        source="detected",
-        notes=(f"{len(x)} stars detected on the white-light image of {cube.path.name}.",),
-    )
-
-
-def _background(image: np.ndarray, empty: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return a smooth background (clipped medians of boxes) and the noise of the sky about it."""
-    from photutils.background import Background2D, MedianBackground
-
-    good = image[~empty]
-    if not good.size:
-        return np.zeros_like(image), 0.0
-    box = max(min(32, min(image.shape) // 2), 4)
-    try:
-        background = Background2D(
-            image, box, mask=empty, filter_size=3, bkg_estimator=MedianBackground(), exclude_percentile=90
-        ).background
-    except ValueError:  # too few spaxels in every box
-        background = np.full_like(image, np.median(good))
-    below = (image - background)[~empty]
-    below = below[below < 0]  # stars only add light: the scatter below the background is the noise
-    return background, 1.4826 * float(np.median(-below)) if below.size else 0.0
 
 
 def _explain_no_positions(path: Path, tables: list[RawTable]) -> None:
