@@ -65,7 +65,9 @@ class SolveSettings:
     """The simultaneous least squares of all stars and the sky."""
 
     layers_per_batch: int = 32
+    """Neighbouring layers that share one normal matrix."""
     refinements: int = 2
+    """Passes after the first one, each with the far wings, masks and PSF of every single layer."""
     sky: Literal["none", "constant", "patches"] = "patches"
     sky_patch: int = 50
     """Side of a sky patch in spaxels."""

@@ -1,0 +1,209 @@
+"""The extraction stage: from a cube and a star list to one spectrum per star."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from processing.checkpoint import Checkpoint
+from processing.extraction.psf import PsfModel
+from processing.extraction.psf_fit import core_radius, fit_psf
+from processing.extraction.register import Registration, register
+from processing.extraction.solve import Solution, StarField, solve_cube
+from processing.extraction.sources import SourceTable, field_image, require_stars, select_sources
+from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
+from processing.settings import Settings
+from processing.spectrum import MetaValue, StarSpectrum
+
+if TYPE_CHECKING:
+    from processing.cube import CubeOverview, MuseCube
+    from processing.reference import StarList
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Everything that the extraction of a cube gives.
+
+    Parameters
+    ----------
+    spectra : tuple of StarSpectrum
+        One per star with status "extracted", in the list's order.
+    sources : SourceTable
+        What became of every star of the list.
+    psf : PsfModel
+    registration : Registration
+    residual : ndarray, shape (ny, nx), float32
+        White-light image minus the model of stars and sky; NaN where there are no data.
+    notes : tuple of str
+        Sentences for the user.
+    """
+
+    spectra: tuple[StarSpectrum, ...]
+    sources: SourceTable
+    psf: PsfModel
+    registration: Registration
+    residual: np.ndarray
+    notes: tuple[str, ...]
+
+
+def extract(
+    cube: MuseCube,
+    stars: StarList | None,
+    settings: Settings,
+    *,
+    overview: CubeOverview | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress = ignore,
+    cancelled: CancelCheck = never,
+) -> Extraction:
+    """Extract the spectra of all stars of a list, or of all stars that are detected, from a cube.
+
+    Parameters
+    ----------
+    cube : MuseCube
+    stars : StarList or None
+        None: sources are detected on the white-light image.
+    settings : Settings
+    overview : CubeOverview, optional
+        Made here if not given.
+    checkpoint : Checkpoint, optional
+        Holds what an interrupted run has finished: registration, PSF and blocks of layers. The result is the same,
+        bit for bit, wherever it was interrupted.
+
+    Raises
+    ------
+    StellacubeError
+        If no star lies in the field, the list does not match the image, or nothing can be extracted.
+    """
+    from processing.reference import detect_sources
+
+    if overview is None:
+        overview = cube.overview(progress=part(progress, 0.0, 0.1), cancelled=cancelled)
+    detected = stars is None
+    if stars is None:
+        stars = detect_sources(
+            cube, overview, settings.sources, progress=part(progress, 0.1, 0.12), cancelled=cancelled
+        )
+    registration = _registration(cube, stars, overview.white, settings, detected, checkpoint, cancelled)
+    stop_if(cancelled)
+    image = field_image(cube, overview.white)
+    sources = select_sources(
+        stars, registration.x, registration.y, image, registration.fwhm, settings.sources, settings.psf
+    )
+    require_stars(sources, stars)
+    progress(0.15, f"{sources.extracted.sum()} of {len(stars)} stars will be extracted")
+
+    modelled = np.flatnonzero(sources.modelled)
+    x, y = sources.x[modelled], sources.y[modelled]
+    workers = settings.workers or min(2, os.cpu_count() or 1)
+    psf = _load_psf(checkpoint)
+    if psf is None:
+        snr = np.where(sources.status[modelled] == "extracted", sources.snr_predicted[modelled], np.nan)
+        psf = fit_psf(
+            cube, x, y, snr, settings.psf.fwhm or registration.fwhm, settings.psf, solve=settings.solve,
+            workers=workers, progress=part(progress, 0.15, 0.4), cancelled=cancelled,
+        )  # fmt: skip
+        if checkpoint is not None:
+            checkpoint.save("psf", psf.to_arrays())
+    radius = core_radius(settings.psf, float(np.max(psf.fwhm(cube.wave))))
+    field = StarField(x, y, psf, cube.shape[1:], radius, settings.solve)
+    solution = solve_cube(
+        cube, field, workers=workers, checkpoint=checkpoint, progress=part(progress, 0.4, 1.0), cancelled=cancelled
+    )
+    spectra = _spectra(cube, sources, modelled, psf, solution)
+    notes = (*registration.notes, *_notes(sources, psf, spectra))
+    return Extraction(spectra, sources, psf, registration, solution.residual, notes)
+
+
+def _registration(
+    cube: MuseCube, stars: StarList, white: np.ndarray, settings: Settings, detected: bool,
+    checkpoint: Checkpoint | None, cancelled: CancelCheck,
+) -> Registration:  # fmt: skip
+    """Return the stored registration or make one; detected stars are where they were detected."""
+    block = checkpoint.load("registration") if checkpoint is not None else None
+    if block is not None:
+        return Registration.from_arrays(block)
+    choices = replace(settings.registration, fit="none") if detected else settings.registration
+    registration = register(cube, stars, white, choices, cancelled=cancelled)
+    if checkpoint is not None:
+        checkpoint.save("registration", registration.to_arrays())
+    return registration
+
+
+def _load_psf(checkpoint: Checkpoint | None) -> PsfModel | None:
+    block = checkpoint.load("psf") if checkpoint is not None else None
+    return None if block is None else PsfModel.from_arrays(block)
+
+
+def _spectra(
+    cube: MuseCube, sources: SourceTable, modelled: np.ndarray, psf: PsfModel, solution: Solution
+) -> tuple[StarSpectrum, ...]:
+    """Make one StarSpectrum per extracted star, with its quality."""
+    fwhm = float(psf.fwhm(cube.wave[cube.wave.size // 2]))
+    white_flux = np.nanmean(np.where(np.isfinite(solution.flux), solution.flux, np.nan), axis=1)
+    misfit = _misfit(solution.residual, sources.x[modelled], sources.y[modelled], white_flux, fwhm)
+    spectra = []
+    for k, i in enumerate(modelled):
+        if not sources.extracted[i] or not (solution.ivar[k] > 0).any():
+            continue
+        spectrum = StarSpectrum(
+            star_id=str(sources.star_id[i]),
+            wave=cube.wave,
+            flux=solution.flux[k],
+            ivar=solution.ivar[k],
+            frame=cube.frame,
+            flux_unit=cube.flux_unit,
+            lsf_fwhm=cube.lsf_fwhm,
+            ra=float(sources.ra[i]),
+            dec=float(sources.dec[i]),
+            x=float(sources.x[i]),
+            y=float(sources.y[i]),
+            mag=float(sources.mag[i]),
+            barycentric=cube.barycentric,
+        )
+        meta: dict[str, MetaValue] = {
+            "cube": cube.path.name,
+            "date_obs": cube.date_obs,
+            "status": "extracted",
+            "multistar": bool(sources.multistar[i]),
+            "in_field": True,
+            "edge_dist": float(sources.edge_dist[i]),
+            "psf_fwhm": fwhm,
+            "psf_chi": float(solution.chi[k]),
+            "psf_residual": float(misfit[k]),
+            "n_eff": float(solution.n_eff[k]),
+            "contamination": float(solution.contamination[k]),
+            "snr": spectrum.snr,
+            "snr_der": spectrum.snr_der,
+            "snr_predicted": float(sources.snr_predicted[i]),
+        }
+        spectra.append(replace(spectrum, meta=meta))
+    return tuple(spectra)
+
+
+def _misfit(residual: np.ndarray, x: np.ndarray, y: np.ndarray, flux: np.ndarray, fwhm: float) -> np.ndarray:
+    """Return the sum of absolute white-light residuals within one FWHM of each star over half its flux.
+
+    A star has about 0.01; what is no point source leaves much of its light over.
+    """
+    yy, xx = np.indices(residual.shape)
+    out = np.empty(x.size)
+    for i in range(x.size):
+        near = (xx - x[i]) ** 2 + (yy - y[i]) ** 2 < fwhm**2
+        out[i] = np.nansum(np.abs(residual[near])) / max(0.5 * abs(flux[i]), 1e-30)
+    return out
+
+
+def _notes(sources: SourceTable, psf: PsfModel, spectra: tuple[StarSpectrum, ...]) -> list[str]:
+    """Return sentences on what was left out and on what a user should know about the PSF."""
+    kinds, counts = np.unique(sources.status, return_counts=True)
+    notes = [", ".join(f"{c} {k}" for k, c in zip(kinds, counts, strict=True)) + f" of {sources.status.size} stars."]
+    lost = sources.extracted.sum() - len(spectra)
+    if lost:
+        notes.append(f"{lost} stars have no valid pixels.")
+    if psf.n_stars == 0:
+        notes.append("No star is bright enough to measure the PSF; a round Moffat of the image's width is used.")
+    return notes

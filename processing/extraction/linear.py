@@ -1,0 +1,261 @@
+"""The linear algebra of crowded fields: sparse PSF matrices, their factorised normal matrix, and far wings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from processing.extraction.psf import Profile, evaluate
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """The pixels that each star's PSF core covers, as the structure of a sparse matrix (n_star, n_pixel).
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n_star,)
+        Nominal positions the stamps are centred on, spaxels.
+    indptr, pixel : ndarray
+        Row pointers and column indices; columns count only the pixels in use.
+    dx, dy : ndarray, shape (n_entry,), float32
+        Offset of each entry's pixel from its star's nominal position.
+    taper : ndarray, shape (n_entry,), float32
+        Falls smoothly from 1 to 0 at the stamp's edge, where the far wings take over; 1 throughout without wings.
+    n_pixel : int
+        Number of pixels in use.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    indptr: np.ndarray
+    pixel: np.ndarray
+    dx: np.ndarray
+    dy: np.ndarray
+    taper: np.ndarray
+    n_pixel: int
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Number of pixels of each star."""
+        return np.diff(self.indptr)
+
+    @property
+    def star(self) -> np.ndarray:
+        """The star of each entry."""
+        return np.repeat(np.arange(self.x.size), self.counts)
+
+    def profile(self, profile: Profile, parameters: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the entries of unit-flux stars that sit at (x, y), shape (n_entry,), float32."""
+        dx = self.dx - np.repeat((x - self.x).astype(np.float32), self.counts)
+        dy = self.dy - np.repeat((y - self.y).astype(np.float32), self.counts)
+        return (evaluate(profile, parameters, dx, dy) * self.taper).astype(np.float32)
+
+    def matrix(self, data: np.ndarray) -> Any:
+        """Return the sparse matrix (n_star, n_pixel) with the given entries."""
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix((data, self.pixel, self.indptr), shape=(self.x.size, self.n_pixel))
+
+
+def make_stamps(x: np.ndarray, y: np.ndarray, used: np.ndarray, radius: float, taper: bool) -> Stamps:
+    """Lay out stamps of `radius` spaxels on the pixels where `used` (ny, nx) is True."""
+    ny, nx = used.shape
+    column = np.where(used.ravel(), np.cumsum(used.ravel()) - 1, -1)
+    r = int(np.ceil(radius))
+    oy, ox = (o.ravel() for o in np.mgrid[-r : r + 1, -r : r + 1])
+    inside = ox**2 + oy**2 <= radius**2
+    oy, ox = oy[inside], ox[inside]
+    px = np.rint(x).astype(int)[:, None] + ox
+    py = np.rint(y).astype(int)[:, None] + oy
+    on_image = (px >= 0) & (px < nx) & (py >= 0) & (py < ny)
+    pixel = np.where(on_image, column[np.clip(py, 0, ny - 1) * nx + np.clip(px, 0, nx - 1)], -1)
+    keep = pixel >= 0
+    dx = (px - x[:, None])[keep].astype(np.float32)
+    dy = (py - y[:, None])[keep].astype(np.float32)
+    indptr = np.concatenate([[0], np.cumsum(keep.sum(1))])
+    fall = core_taper(np.hypot(dx, dy), radius) if taper else np.ones_like(dx)
+    return Stamps(
+        x, y, indptr.astype(np.int32), pixel[keep].astype(np.int32), dx, dy, fall.astype(np.float32), int(used.sum())
+    )
+
+
+def core_taper(r: np.ndarray, radius: float) -> np.ndarray:
+    """Return the share of the PSF at distance `r` that the stamp holds: 1 inside, a cosine fall, 0 at the edge."""
+    outer = radius - 1.0
+    return 0.5 * (1.0 + np.cos(np.pi * np.clip((r - 0.7 * outer) / (0.3 * outer), 0.0, 1.0)))
+
+
+class FarWings:
+    """The light that stars scatter beyond their stamps, by Fourier transform at a cost independent of their number.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n_star,)
+        Positions in spaxels; stars outside the image count too.
+    shape : tuple of int
+        (ny, nx) of the image.
+    radius : float
+        Radius of the stamps; the wings reach out to six times as far.
+    """
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, shape: tuple[int, int], radius: float) -> None:
+        from scipy.fft import next_fast_len
+        from scipy.sparse import csr_matrix
+
+        ny, nx = shape
+        self.radius = radius
+        self.pad = pad = int(np.ceil(max(0.0, -x.min(), -y.min(), x.max() - nx + 1, y.max() - ny + 1))) + 1
+        self.reach = int(6 * radius)
+        self.window = (slice(pad, pad + ny), slice(pad, pad + nx))
+        self.size = tuple(next_fast_len(n + 2 * pad + self.reach, real=True) for n in shape)
+        ix, iy = np.floor(x).astype(int), np.floor(y).astype(int)
+        fx, fy = x - ix, y - iy
+        corners = [(0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy)]
+        grid = np.concatenate([(iy + cy + pad) * self.size[1] + ix + cx + pad for cx, cy, _ in corners])
+        weight = np.concatenate([w for *_, w in corners]).astype(np.float32)
+        star = np.tile(np.arange(x.size), 4)
+        self._deposit = csr_matrix((weight, (grid, star)), shape=(self.size[0] * self.size[1], x.size))
+
+    def transfer(self, profile: Profile, parameters: np.ndarray) -> np.ndarray:
+        """Return the Fourier transform of the PSF outside the stamp."""
+        from scipy.fft import rfft2
+
+        oy, ox = (np.fft.fftfreq(n, 1.0 / n).astype(np.float32) for n in self.size)
+        r = np.hypot(ox[None, :], oy[:, None])
+        wing = evaluate(profile, parameters, ox[None, :], oy[:, None]) * (1.0 - core_taper(r, self.radius))
+        return rfft2((wing * (r <= self.reach)).astype(np.float32))
+
+    def images(self, flux: np.ndarray, transfer: np.ndarray) -> np.ndarray:
+        """Return the wings' images (n, ny, nx) for fluxes (n_star, n)."""
+        from scipy.fft import irfft2, rfft2
+
+        grid = np.ascontiguousarray((self._deposit @ flux.astype(np.float32)).T).reshape(-1, *self.size)
+        return irfft2(rfft2(grid) * transfer, s=self.size)[(slice(None), *self.window)]
+
+
+def sky_patches(used: np.ndarray, kind: str, side: int) -> np.ndarray:
+    """Return the sky patch (0, 1, ...) of every used pixel, shape (n_pixel,); -1 throughout without a sky.
+
+    Patches are equal parts, about `side` spaxels wide, of the box around the used pixels. A patch with less than a
+    tenth of its pixels in use belongs to its fullest neighbour's side: it joins the patch with the nearest centre.
+    """
+    y, x = np.nonzero(used)
+    if kind == "none":
+        return np.full(x.size, -1)
+    if kind == "constant":
+        return np.zeros(x.size, dtype=int)
+    parts, sizes = [], []
+    for v in (y, x):
+        extent = v.max() - v.min() + 1
+        n = max(1, round(extent / side))
+        parts.append((v - v.min()) * n // extent)
+        sizes.append(extent / n)
+    patch = parts[0] * (parts[1].max() + 1) + parts[1]
+    members = np.bincount(patch)
+    full = np.flatnonzero(members >= 0.1 * sizes[0] * sizes[1])
+    centre = np.stack([np.bincount(patch, v) / np.maximum(members, 1) for v in (x, y)], axis=1)
+    lookup = np.arange(members.size)
+    for p in np.setdiff1d(np.flatnonzero(members), full):
+        lookup[p] = full[np.argmin(((centre[full] - centre[p]) ** 2).sum(1))]
+    return np.unique(lookup[patch], return_inverse=True)[1]
+
+
+def sky_matrix(patch: np.ndarray) -> Any:
+    """Return the sparse matrix (n_patch, n_pixel) of the sky patches' pixels."""
+    from scipy.sparse import csr_matrix
+
+    keep = np.flatnonzero(patch >= 0)
+    n_patch = int(patch.max()) + 1 if keep.size else 0
+    return csr_matrix((np.ones(keep.size, np.float32), (patch[keep], keep)), shape=(n_patch, patch.size))
+
+
+def narrowest_order(x: np.ndarray, y: np.ndarray, reach: float) -> np.ndarray:
+    """Order stars so that those closer than `reach` have close numbers: by x, by y, or reverse Cuthill-McKee."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+    from scipy.spatial import cKDTree
+
+    n = x.size
+    pairs = cKDTree(np.stack([x, y], axis=1)).query_pairs(reach, output_type="ndarray")
+    if pairs.size == 0:
+        return np.arange(n)
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    graph = csr_matrix((np.ones(len(both), np.int8), both.T), shape=(n, n))
+    orders = [np.argsort(x, kind="stable"), np.argsort(y, kind="stable"), reverse_cuthill_mckee(graph, True)]
+    widths = []
+    for order in orders:
+        rank = np.empty(n, dtype=int)
+        rank[order] = np.arange(n)
+        widths.append(np.abs(rank[pairs[:, 0]] - rank[pairs[:, 1]]).max())
+    return np.asarray(orders[int(np.argmin(widths))])
+
+
+class NormalFactor:
+    """The normal matrix of stars and sky, factorised: banded Cholesky for the stars, the sky as its border.
+
+    Parameters
+    ----------
+    stars : csr_matrix, shape (n_star, n_pixel)
+        PSFs, the stars in an order that keeps the band narrow (`narrowest_order`).
+    sky : csr_matrix, shape (n_sky, n_pixel)
+    weight : ndarray, shape (n_pixel,)
+        1 / variance of each pixel.
+    """
+
+    def __init__(self, stars: Any, sky: Any, weight: np.ndarray) -> None:
+        from scipy.linalg import cho_factor, cholesky_banded
+
+        weighted = stars.multiply(weight[None, :].astype(np.float32)).tocsr()
+        self.star_star = (weighted @ stars.T).tocoo()
+        row, column, value = self.star_star.row, self.star_star.col, self.star_star.data.astype(np.float64)
+        n = stars.shape[0]
+        self.diagonal = np.zeros(n)
+        self.diagonal[row[row == column]] = value[row == column]
+        self._scale = 1.0 / np.sqrt(np.where(self.diagonal > 0, self.diagonal, 1.0))
+        lower = row >= column
+        row, column = row[lower], column[lower]
+        band = np.zeros((int((row - column).max(initial=0)) + 1, n))
+        band[row - column, column] = value[lower] * self._scale[row] * self._scale[column]
+        band[0] += 1e-6
+        self._band = cholesky_banded(band, lower=True, check_finite=False).astype(np.float32)
+        self._border = (sky @ weighted.T).toarray().T * self._scale[:, None]  # (n_star, n_sky), scaled
+        self._through = self._stars_only(self._border)
+        sky_diagonal = np.asarray(sky.multiply(weight[None, :]).sum(1)).ravel().astype(float)
+        schur = np.diag(sky_diagonal * (1.0 + 1e-9)) - self._border.T @ self._through
+        self._schur = cho_factor(schur, lower=True, check_finite=False) if sky_diagonal.size else None
+
+    def _stars_only(self, right: np.ndarray) -> np.ndarray:
+        from scipy.linalg import cho_solve_banded
+
+        if right.shape[1] == 0:
+            return right
+        return cho_solve_banded((self._band, True), right.astype(np.float32), check_finite=False)
+
+    def solve(self, right: np.ndarray) -> np.ndarray:
+        """Solve for right-hand sides (n_star + n_sky, n): stars first, then the sky."""
+        from scipy.linalg import cho_solve
+
+        n = self.diagonal.size
+        stars = self._stars_only(right[:n] * self._scale[:, None])
+        if self._schur is None:
+            return stars * self._scale[:, None]
+        sky = cho_solve(self._schur, right[n:] - self._border.T @ stars, check_finite=False)
+        return np.concatenate([(stars - self._through @ sky) * self._scale[:, None], sky])
+
+    def crowding(self) -> np.ndarray:
+        """Return by how much neighbours and sky raise each star's variance: diag(inverse) x diag, >= 1."""
+        from scipy.linalg import cho_solve
+
+        n = self.diagonal.size
+        out = np.empty(n)
+        for start in range(0, n, 256):
+            index = np.arange(start, min(start + 256, n))
+            unit = np.zeros((n, index.size), np.float32)
+            unit[index, index - start] = 1.0
+            out[index] = self._stars_only(unit)[index, index - start]
+        if self._schur is not None:
+            out += np.einsum("ij,ji->i", self._through, cho_solve(self._schur, self._through.T, check_finite=False))
+        return np.maximum(out, 1.0)

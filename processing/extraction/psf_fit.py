@@ -1,0 +1,401 @@
+"""The PSF fitted to all stars at once, in wavelength bins, then smoothed to polynomials in wavelength.
+
+Fluxes and sky are projected out (variable projection): only the profile and the affine position terms are iterated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from processing.errors import Cancelled
+from processing.extraction.linear import FarWings, NormalFactor, make_stamps, narrowest_order, sky_matrix, sky_patches
+from processing.extraction.psf import N_SHAPE, PARAMETERS, PsfModel, constant_psf, derivatives, shifts
+from processing.extraction.solve import Layers, run_blocks
+from processing.progress import CancelCheck, Progress, ignore, never
+from processing.settings import PsfSettings, SolveSettings
+
+MAX_PSF_STARS = 150
+"""The brightest stars' surroundings suffice; every star that shines into them is modelled."""
+MIN_AFFINE_STARS = 10
+"""With fewer stars only the offset is fitted."""
+MODEL_ERROR = 0.01
+"""Assumed error of the PSF relative to the star's own light: keeps one bright star from deciding alone."""
+PRIOR_SIGMA = np.array([np.inf, 0.5, 0.15, 0.15, 2.0, 2.0, 3e-3, 3e-3, 3e-3, 3e-3])
+"""Width of the Gaussian priors around the start, so that faint fields stay sensible."""
+LOWEST = np.array([0.8, 1.2, -0.6, -0.6, -5.0, -5.0, -0.05, -0.05, -0.05, -0.05])
+HIGHEST = np.array([40.0, 12.0, 0.6, 0.6, 5.0, 5.0, 0.05, 0.05, 0.05, 0.05])
+MIN_BIN_SNR = 20.0
+"""Bins in which the PSF stars together have less than this are skipped."""
+
+
+@dataclass(frozen=True)
+class BinImage:
+    """The mean of neighbouring layers: flux and ivar (ny, nx), and the mean wavelength in Angstrom."""
+
+    flux: np.ndarray
+    ivar: np.ndarray
+    wave: float
+
+
+@dataclass(frozen=True)
+class BinFit:
+    """The PSF of one bin: parameters, their information matrix (0 rows where fixed), root of the reduced chi2."""
+
+    wave: float
+    values: np.ndarray
+    information: np.ndarray
+    chi: float
+
+    @property
+    def errors(self) -> np.ndarray:
+        """1-sigma errors; 0 where a parameter was held fixed."""
+        free = np.diag(self.information) > 0
+        errors = np.zeros(self.values.size)
+        errors[free] = np.sqrt(np.diag(np.linalg.inv(self.information[np.ix_(free, free)])))
+        return errors
+
+
+def fit_psf(
+    cube: Layers,
+    x: np.ndarray,
+    y: np.ndarray,
+    snr: np.ndarray,
+    fwhm: float,
+    settings: PsfSettings,
+    *,
+    solve: SolveSettings | None = None,
+    workers: int = 1,
+    progress: Progress = ignore,
+    cancelled: CancelCheck = never,
+) -> PsfModel:
+    """Fit the PSF of `cube` on the stars at (x, y).
+
+    Parameters
+    ----------
+    cube : MuseCube
+    x, y : ndarray, shape (n_star,)
+        Registered positions of all stars that are modelled, 0-based spaxels.
+    snr : ndarray, shape (n_star,)
+        Predicted signal-to-noise per layer; NaN or negative for stars that must not count as PSF stars.
+    fwhm : float
+        First guess in spaxels.
+    settings : PsfSettings
+    solve : SolveSettings, optional
+        Sky and far wings as the solve will have them.
+
+    Returns
+    -------
+    PsfModel
+        With no usable bin, the round first guess.
+    """
+    solve = solve or SolveSettings()
+    images = list(bin_images(cube, settings.bins, progress, cancelled))
+    if not images:
+        return constant_psf(settings.profile, fwhm, settings.beta, cube.wave, float(x.mean()), float(y.mean()))
+    fit = _BinFitter(images[0].flux.shape, x, y, snr, fwhm, settings, solve)
+    quality = [np.median(np.sqrt(image.ivar[image.ivar > 0])) * max(fit.brightness(image), 0.0) for image in images]
+    middle = int(np.argmax(quality))
+    start = np.zeros(len(PARAMETERS))
+    start[:2] = fwhm, settings.beta
+    first = fit(images[middle], start, cancelled, steps=30)
+    if first is None:
+        return constant_psf(settings.profile, fwhm, settings.beta, cube.wave, *fit.pivot)
+    chains = {"up": images[middle + 1 :], "down": images[:middle][::-1]}
+
+    def work(chain: list[BinImage], stop: CancelCheck) -> dict[str, list[BinFit]]:
+        fits, last = [], first.values
+        for image in chain:
+            found = fit(image, last, stop, steps=12)
+            if found is not None:
+                fits.append(found)
+                last = found.values
+        return {"fits": fits}
+
+    done = dict(run_blocks(chains, work, workers, None, cancelled))
+    fits = sorted([first, *done["up"]["fits"], *done["down"]["fits"]], key=lambda f: f.wave)
+    progress(1.0, "PSF fitted")
+    return _smooth(fits, cube.wave, fit, settings)
+
+
+def bin_images(cube: Layers, n_bin: int, progress: Progress, cancelled: CancelCheck) -> Iterator[BinImage]:
+    """Yield the mean image of each wavelength bin; bins without enough valid layers are left out.
+
+    Layers are weighted by their typical inverse variance, the same for all pixels, so that a bin's PSF is one
+    mean over wavelength. Layers that are mostly masked (a laser gap) do not enter.
+    """
+    n_wave = cube.wave.size
+    edges = np.unique(np.linspace(0, n_wave, min(n_bin, n_wave) + 1).astype(int))
+    covered = 0
+    for k, (start, stop) in enumerate(pairwise(edges)):
+        if cancelled():
+            raise Cancelled
+        block = cube.block(int(start), int(stop))
+        progress(0.3 * (k + 1) / (edges.size - 1), "Averaging layers for the PSF")
+        valid = block.ivar > 0
+        counts = valid.sum((1, 2))
+        covered = max(covered, int(counts.max()))
+        live = counts > 0.5 * covered
+        if live.sum() < 0.2 * (stop - start):
+            continue
+        weight = np.array([np.median(v[m]) if ok else 0.0 for v, m, ok in zip(block.ivar, valid, live, strict=True)])
+        weight /= weight.max()
+        total = np.einsum("i,ijk->jk", weight, valid)
+        used = total > 0.5 * weight.sum()
+        norm = np.where(used, total, 1.0)
+        flux = np.einsum("i,ijk->jk", weight, block.flux) / norm
+        variance = np.einsum("i,ijk->jk", weight**2, np.where(valid, 1.0 / np.where(valid, block.ivar, 1.0), 0.0))
+        with np.errstate(divide="ignore"):
+            ivar = np.where(used, norm**2 / variance, 0.0)
+        wave = float(np.average(cube.wave[start:stop], weights=weight))
+        yield BinImage(np.where(used, flux, 0.0), ivar, wave)
+
+
+class _BinFitter:
+    """Fits one bin's PSF; holds what all bins share."""
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        x: np.ndarray,
+        y: np.ndarray,
+        snr: np.ndarray,
+        fwhm: float,
+        settings: PsfSettings,
+        solve: SolveSettings,
+    ) -> None:
+        self.settings, self.solve, self.shape = settings, solve, shape
+        self.radius = core_radius(settings, fwhm)
+        bright = np.argsort(-np.nan_to_num(snr, nan=-1.0), kind="stable")[:MAX_PSF_STARS]
+        bright = bright[np.nan_to_num(snr[bright], nan=-1.0) > 0]
+        self.pivot = (float(x[bright].mean()), float(y[bright].mean())) if bright.size else (0.0, 0.0)
+        yy, xx = np.indices(shape)
+        near = np.zeros(shape, bool)
+        for i in bright:
+            near |= (xx - x[i]) ** 2 + (yy - y[i]) ** 2 < self.radius**2
+        self.near = near
+        inside = make_stamps(x, y, near, self.radius, taper=False).counts > 0
+        order = np.flatnonzero(inside)
+        order = order[narrowest_order(x[order], y[order], 2 * self.radius + 1)] if order.size else order
+        self.x, self.y = x[order], y[order]
+        self.is_psf_star = np.isin(order, bright)
+        self.n_psf_stars = int(self.is_psf_star.sum())
+        free = np.ones(len(PARAMETERS), bool)
+        free[1] = settings.profile == "moffat"
+        free[6:] = bright.size >= MIN_AFFINE_STARS
+        self.free = np.flatnonzero(free)
+
+    def brightness(self, image: BinImage) -> float:
+        """Return the median flux of the pixels at the PSF stars' positions, above the image's median."""
+        ny, nx = self.shape
+        x = np.clip(np.rint(self.x[self.is_psf_star]).astype(int), 0, nx - 1)
+        y = np.clip(np.rint(self.y[self.is_psf_star]).astype(int), 0, ny - 1)
+        good = image.ivar[y, x] > 0
+        if not good.any():
+            return 0.0
+        return float(np.median(image.flux[y, x][good]) - np.median(image.flux[image.ivar > 0]))
+
+    def __call__(self, image: BinImage, start: np.ndarray, cancelled: CancelCheck, steps: int) -> BinFit | None:
+        """Fit one bin by Levenberg-Marquardt from `start`; None where the stars are too faint there."""
+        used = self.near & (image.ivar > 0)
+        if used.sum() < 30:
+            return None
+        data, ivar = image.flux[used], image.ivar[used]
+        problem = _Projection(self, used, data, start)
+        theta, weight = start.copy(), ivar
+        for _ in range(3):  # the weights follow the model and its outliers
+            state = problem.state(theta, weight)
+            if state.snr < MIN_BIN_SNR:
+                return None
+            weight = _robust_weights(state, data, ivar)
+            theta, state = self._minimise(problem, theta, weight, start, cancelled, steps)
+        chi2 = float((weight * state.residual**2).sum() / max((weight > 0).sum() - self.x.size, 1))
+        information = np.zeros((theta.size,) * 2)
+        information[np.ix_(self.free, self.free)] = state.curvature / max(chi2, 1.0)
+        return BinFit(image.wave, theta, information, float(np.sqrt(chi2)))
+
+    def _minimise(
+        self,
+        problem: _Projection,
+        theta: np.ndarray,
+        weight: np.ndarray,
+        centre: np.ndarray,
+        cancelled: CancelCheck,
+        steps: int,
+    ) -> tuple[np.ndarray, _State]:
+        """Minimise chi2 plus prior at fixed weights."""
+        prior = 1.0 / PRIOR_SIGMA[self.free] ** 2
+        state = problem.state(theta, weight, slopes=True)
+
+        def cost(s: _State, t: np.ndarray) -> float:
+            return s.chi2 + float((prior * (t - centre)[self.free] ** 2).sum())
+
+        best, damping = cost(state, theta), 1e-4
+        for _ in range(steps):
+            if cancelled():
+                raise Cancelled
+            curvature = state.curvature + np.diag(prior)
+            gradient = state.gradient - prior * (theta - centre)[self.free]
+            step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), gradient)
+            trial = theta.copy()
+            trial[self.free] += step
+            trial = np.clip(trial, LOWEST, HIGHEST)
+            new = problem.state(trial, weight, slopes=True)
+            value = cost(new, trial)
+            gain = best - value
+            if gain > 0:
+                theta, state, best, damping = trial, new, value, damping * 0.1
+            else:
+                damping = max(damping, 1e-4) * 10.0
+            if abs(gain) < 1e-2 or damping > 1e6:
+                break
+        return theta, state
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where the projected least squares stands: residual, star model, chi2, and its slopes if asked for."""
+
+    residual: np.ndarray
+    stars: np.ndarray
+    chi2: float
+    snr: float
+    curvature: np.ndarray
+    gradient: np.ndarray
+
+
+class _Projection:
+    """Least squares of one image in which fluxes and sky are solved for whatever the PSF's parameters are."""
+
+    def __init__(self, fitter: _BinFitter, used: np.ndarray, data: np.ndarray, start: np.ndarray) -> None:
+        self.fitter, self.data, self.used = fitter, data, used
+        self.profile = fitter.settings.profile
+        self.rx, self.ry = fitter.x - fitter.pivot[0], fitter.y - fitter.pivot[1]
+        dx, dy = shifts(start, self.rx, self.ry)
+        x, y = fitter.x + dx, fitter.y + dy
+        self.stamps = make_stamps(x, y, used, fitter.radius, fitter.solve.far_wings)
+        self.star = self.stamps.star
+        self.sky = sky_matrix(sky_patches(used, fitter.solve.sky, fitter.solve.sky_patch))
+        self.wings = FarWings(x, y, fitter.shape, fitter.radius) if fitter.solve.far_wings else None
+        self.flux = np.zeros((fitter.x.size, 1))
+
+    def state(self, theta: np.ndarray, weight: np.ndarray, slopes: bool = False) -> _State:
+        """Solve for fluxes and sky at `theta` and return the residual and, if asked, its slopes by `theta`."""
+        n = self.stamps.x.size
+        sx, sy = shifts(theta, self.rx, self.ry)
+        dx = self.stamps.dx - (self.fitter.x + sx - self.stamps.x)[self.star]
+        dy = self.stamps.dy - (self.fitter.y + sy - self.stamps.y)[self.star]
+        value, by = derivatives(self.profile, theta, dx, dy)
+        matrix = self.stamps.matrix(value * self.stamps.taper)
+        factor = NormalFactor(matrix, self.sky, weight)
+        target = self.data
+        transfer = self.wings.transfer(self.profile, theta) if self.wings is not None else None
+        for _ in range(2 if self.wings is not None else 1):
+            if self.wings is not None and transfer is not None:
+                target = self.data - self.wings.images(self.flux, transfer)[0][self.used]
+            solution = np.zeros((n + self.sky.shape[0], 1))
+            for _ in range(2):  # the second round removes the single-precision error of the factor
+                residual = target - self._image(matrix, solution)
+                solution += factor.solve(self._project(matrix, weight * residual))
+            self.flux = solution[:n]
+        residual = target - self._image(matrix, solution)
+        flux = self.flux[:, 0]
+        psf_flux = flux[self.fitter.is_psf_star]
+        snr = np.sqrt(np.sum(np.maximum(psf_flux, 0) ** 2 * factor.diagonal[self.fitter.is_psf_star]))
+        chi2 = float((weight * residual**2).sum())
+        curvature, gradient = np.zeros((0, 0)), np.zeros(0)
+        if slopes:
+            curvature, gradient = self._slopes(
+                by * self.stamps.taper * flux[self.star], matrix, factor, weight, residual
+            )
+        return _State(residual, matrix.T @ flux, chi2, float(snr), curvature, gradient)
+
+    def _slopes(
+        self, by: np.ndarray, matrix: Any, factor: NormalFactor, weight: np.ndarray, residual: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return J^T W J and J^T W r with the fluxes projected out (Kaufman's approximation)."""
+        rx, ry = self.rx[self.star], self.ry[self.star]
+        entries = [*by[:N_SHAPE], by[4], by[5], by[4] * rx, by[4] * ry, by[5] * rx, by[5] * ry]
+        columns = [np.bincount(self.stamps.pixel, entries[k], minlength=self.data.size) for k in self.fitter.free]
+        jacobian = np.stack(columns, axis=1)
+        for _ in range(2):
+            jacobian = jacobian - self._image(matrix, factor.solve(self._project(matrix, weight[:, None] * jacobian)))
+        return jacobian.T @ (weight[:, None] * jacobian), jacobian.T @ (weight * residual)
+
+    def _image(self, matrix: Any, solution: np.ndarray) -> np.ndarray:
+        n = self.stamps.x.size
+        image = matrix.T @ solution[:n] + self.sky.T @ solution[n:]
+        return image[:, 0] if solution.shape[1] == 1 else image
+
+    def _project(self, matrix: Any, image: np.ndarray) -> np.ndarray:
+        image = image[:, None] if image.ndim == 1 else image
+        return np.concatenate([matrix @ image, self.sky @ image])
+
+
+def core_radius(settings: PsfSettings, fwhm: float) -> float:
+    """Return the radius of the PSF core in spaxels: what the settings ask for, or four FWHM if that is more."""
+    return max(settings.radius, 4.0 * fwhm)
+
+
+def _robust_weights(state: _State, data: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+    """Return weights that allow for an imperfect PSF and leave out outliers (cosmic rays, unlisted stars)."""
+    weight = 1.0 / (1.0 / ivar + (MODEL_ERROR * state.stars) ** 2)
+    chi = np.abs(state.residual) * np.sqrt(weight)
+    limit = 5.0 * max(1.4826 * float(np.median(chi)), 1.0)
+    return np.where(chi < limit, weight, 0.0)
+
+
+def _smooth(fits: list[BinFit], wave: np.ndarray, fitter: _BinFitter, settings: PsfSettings) -> PsfModel:
+    """Fit polynomials in wavelength to all parameters together, by their information matrices, clipping bins.
+
+    The degree is the lowest that the bins' scatter asks for (Bayesian information criterion), at most the settings'.
+    """
+    wave_min, wave_max = float(wave[0]), float(wave[-1])
+    values = np.stack([f.values for f in fits])
+    errors = np.stack([f.errors for f in fits])
+    bins = np.array([f.wave for f in fits])
+    t = (2.0 * bins - wave_min - wave_max) / max(wave_max - wave_min, 1e-9)
+    used = np.ones(len(fits), bool)
+    free = fitter.free
+    for _ in range(4):
+        index = np.flatnonzero(used)
+        highest = min(settings.degree, index.size // 4)
+        polynomials = [_joint_polynomial(t, values, fits, free, degree, index) for degree in range(highest + 1)]
+        scatter = max(float(np.median(polynomials[-1][1][index])) / free.size, 1.0)  # that of the most flexible one
+        choices = []
+        for degree, (coefficients, distance) in enumerate(polynomials):
+            price = (degree + 1) * free.size * np.log(index.size * free.size)
+            choices.append((distance[index].sum() / scatter + price, coefficients, distance))
+        _, coefficients, distance = min(choices, key=lambda c: c[0])
+        keep = distance < 6.0 * max(float(np.median(distance[used])), float(free.size))
+        if (keep == used).all():
+            break
+        used = keep
+    return PsfModel(
+        settings.profile, wave_min, wave_max, *fitter.pivot, coefficients,
+        bins, values, errors, used, np.array([f.chi for f in fits]), fitter.n_psf_stars,
+    )  # fmt: skip
+
+
+def _joint_polynomial(
+    t: np.ndarray, values: np.ndarray, fits: list[BinFit], free: np.ndarray, degree: int, index: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Chebyshev coefficients (n_parameter, degree + 1) fitted to bins `index`, and all bins' chi2."""
+    basis = np.polynomial.chebyshev.chebvander(t, degree)
+    matrices = [f.information[np.ix_(free, free)] for f in fits]
+    size = free.size * (degree + 1)
+    normal, right = np.zeros((size, size)), np.zeros(size)
+    for i in index:
+        normal += np.kron(matrices[i], np.outer(basis[i], basis[i]))
+        right += np.kron(matrices[i] @ values[i, free], basis[i])
+    scale = 1.0 / np.sqrt(np.diag(normal))
+    solution = scale * np.linalg.solve(normal * np.outer(scale, scale) + 1e-12 * np.eye(size), scale * right)
+    coefficients = np.zeros((values.shape[1], degree + 1))
+    coefficients[:, 0] = np.median(values, axis=0)
+    coefficients[free] = solution.reshape(free.size, degree + 1)
+    off = values[:, free] - basis @ coefficients[free].T
+    return coefficients, np.array([o @ m @ o for o, m in zip(off, matrices, strict=True)])

@@ -1,0 +1,468 @@
+"""The simultaneous weighted least squares of all stars and the sky, for batches of neighbouring layers.
+
+The layers of a batch share one factorised normal matrix (mean PSF, mean weights). It preconditions conjugate
+gradients on each layer's own normal equations: its own PSF, mask and weights. A few steps make the fluxes exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from processing.checkpoint import Checkpoint
+from processing.errors import Cancelled
+from processing.extraction.linear import (
+    FarWings,
+    NormalFactor,
+    Stamps,
+    make_stamps,
+    narrowest_order,
+    sky_matrix,
+    sky_patches,
+)
+from processing.extraction.psf import PsfModel
+from processing.progress import CancelCheck, Progress, ignore, never, stop_if
+from processing.settings import SolveSettings
+
+TOLERANCES = (0.2, 0.05, 0.01)
+"""Fluxes are iterated until they change by less than this many sigma: first, middle and last pass."""
+MAX_STEPS = 40
+CLIP = 6.0
+"""Residuals beyond this many sigma are left out of the last pass, if they also exceed half the stars' model."""
+MIN_INFORMATION = 0.05
+"""A star that keeps less of its weight than this on a layer's valid pixels has no flux there."""
+CROWDING_KNOTS = 12
+EXACT_CROWDING = 400
+"""Up to this many stars the crowding factor is computed in every batch; above, at knots in wavelength."""
+
+
+class Layers(Protocol):
+    """What the solver reads of a cube."""
+
+    @property
+    def wave(self) -> np.ndarray:
+        """Wavelengths of the layers in Angstrom."""
+
+    def block(self, start: int, stop: int) -> Any:
+        """Return ``flux`` and ``ivar``, each (n, ny, nx), 0 where masked."""
+
+
+@dataclass(frozen=True)
+class StarField:
+    """What all layers have in common: the stars that are solved for, the PSF, and how to solve.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n_star,)
+        Registered positions, 0-based spaxels.
+    psf : PsfModel
+    shape : tuple of int
+        (ny, nx) of a layer.
+    radius : float
+        Radius of the PSF core in spaxels.
+    settings : SolveSettings
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    psf: PsfModel
+    shape: tuple[int, int]
+    radius: float
+    settings: SolveSettings
+    order: np.ndarray = field(init=False)
+    """Star numbers in the order that keeps the normal matrix's band narrow."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "order", narrowest_order(self.x, self.y, 2.0 * self.radius + 1.0))
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Fluxes of all stars in all layers.
+
+    Parameters
+    ----------
+    flux, ivar : ndarray, shape (n_star, n_wave), float32
+        In the cube's unit; NaN and 0 where a star has no valid pixels.
+    residual : ndarray, shape (ny, nx), float32
+        Mean over the layers of data minus model; NaN where no layer is valid.
+    chi : ndarray, shape (n_star,)
+        Root of the mean squared residual, in sigma, within one FWHM of each star.
+    contamination : ndarray, shape (n_star,)
+        Fraction of the light under the star's PSF that belongs to other stars.
+    n_eff : ndarray, shape (n_star,)
+        Effective number of stars that share this light.
+    """
+
+    flux: np.ndarray
+    ivar: np.ndarray
+    residual: np.ndarray
+    chi: np.ndarray
+    contamination: np.ndarray
+    n_eff: np.ndarray
+
+
+def solve_cube(
+    cube: Layers,
+    stars: StarField,
+    *,
+    workers: int = 1,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress = ignore,
+    cancelled: CancelCheck = never,
+) -> Solution:
+    """Solve every layer of `cube` for the fluxes of `stars` and the sky.
+
+    Batches are fixed by layer number, whatever the number of workers and wherever an earlier run stopped, so a
+    resumed run gives the same numbers as an uninterrupted one.
+    """
+    step = stars.settings.layers_per_batch
+    n_wave = cube.wave.size
+    batches = [(start, min(start + step, n_wave)) for start in range(0, n_wave, step)]
+    results: dict[str, Any] = {}
+    crowding = None
+    if stars.x.size > EXACT_CROWDING:
+        crowding = _crowding_at_knots(cube, stars, batches, workers, checkpoint, cancelled)
+
+    def work(batch: tuple[int, int], stop: CancelCheck) -> dict[str, np.ndarray]:
+        block = cube.block(*batch)
+        knots = None if crowding is None else _interpolate(crowding, sum(batch) / 2.0)
+        return solve_batch(stars, block.flux, block.ivar, cube.wave[slice(*batch)], knots, stop)
+
+    keys = {f"solve/{a:04d}-{b:04d}": (a, b) for a, b in batches}
+    for key, block in run_blocks(keys, work, workers, checkpoint, cancelled):
+        results[key] = block
+        progress(
+            len(results) / len(batches), f"Solving for {stars.x.size} stars: {len(results)} of {len(batches)} blocks"
+        )
+    return _assemble(stars, [results[key] for key in keys])
+
+
+def run_blocks(
+    keys: dict[str, Any],
+    work: Callable[[Any, CancelCheck], dict[str, Any]],
+    workers: int,
+    checkpoint: Checkpoint | None,
+    cancelled: CancelCheck,
+) -> Any:
+    """Yield (key, block) for all keys: from the checkpoint where it has them, else by `work` in threads.
+
+    Each thread has one BLAS thread; the checkpoint is used from the calling thread only.
+    """
+    import threading
+    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+    from threadpoolctl import threadpool_limits
+
+    missing = []
+    for key in keys:
+        block = checkpoint.load(key) if checkpoint is not None else None
+        if block is None:
+            missing.append(key)
+        else:
+            yield key, block
+    stop = threading.Event()
+    with threadpool_limits(1), ThreadPoolExecutor(max(1, workers)) as pool:
+        pending = {pool.submit(work, keys[key], stop.is_set): key for key in missing}
+        try:
+            while pending:
+                done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                stop_if(cancelled)
+                for future in done:
+                    key = pending.pop(future)
+                    block = future.result()
+                    if checkpoint is not None:
+                        checkpoint.save(key, block)
+                    yield key, block
+        finally:
+            stop.set()
+            for future in pending:
+                future.cancel()
+
+
+def solve_batch(
+    stars: StarField,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    wave: np.ndarray,
+    crowding: np.ndarray | None = None,
+    cancelled: CancelCheck = never,
+) -> dict[str, np.ndarray]:
+    """Solve one batch of layers.
+
+    Parameters
+    ----------
+    stars : StarField
+    flux, ivar : ndarray, shape (n, ny, nx), float32
+        Data and weights; ivar is 0 where masked.
+    wave : ndarray, shape (n,)
+        Wavelengths in Angstrom.
+    crowding : ndarray, shape (n_star,), optional
+        Variance inflation by neighbours; computed here if not given.
+
+    Returns
+    -------
+    dict of ndarray
+        ``flux``, ``ivar`` (n_star, n); ``sky`` (n_sky, n); ``residual`` (ny, nx) float16 in units of ``unit``, the mean
+        over the layers, ``count`` (ny, nx) its number of layers; ``chi2``, ``pixels``, ``contamination``, ``n_eff``
+        (n_star,).
+    """
+    n, n_star = wave.size, stars.x.size
+    used = np.asarray((ivar > 0).any(0))
+    level = np.array([np.median(layer[layer > 0]) if (layer > 0).any() else 0.0 for layer in ivar])
+    live = level > 0
+    if not live.any():
+        return _empty_block(stars, n)
+    noise = np.where(live, 1.0 / np.sqrt(np.where(live, level, 1.0)), 1.0)
+    data = np.ascontiguousarray((flux[:, used] / noise[:, None]).T, dtype=np.float32)  # (n_pixel, n), in sigma
+    weight = np.ascontiguousarray((ivar[:, used] * noise[:, None] ** 2).T, dtype=np.float32)
+
+    model = LayerModel(stars, used, wave, weight[:, live].mean(1))
+    passes = max(1, stars.settings.refinements + 1)
+    solution = np.zeros((n_star + model.n_sky, n), np.float32)
+    target = data
+    for k in range(passes):
+        if k and model.wings is not None:
+            target = data - model.far_wings(solution)
+        tolerance = TOLERANCES[-1] if k == passes - 1 else TOLERANCES[min(k, 1)]
+        solution = model.conjugate_gradients(target, weight, solution, tolerance, cancelled)
+        if k == passes - 2:
+            weight = _clip(target - model.image(solution), model.star_image(solution), weight)
+    return _report(stars, model, solution, target - model.image(solution), weight, noise, used, crowding)
+
+
+class LayerModel:
+    """The linear model of a batch: PSFs that change from layer to layer, sky patches, and the shared factor."""
+
+    def __init__(self, stars: StarField, used: np.ndarray, wave: np.ndarray, weight: np.ndarray) -> None:
+        psf, settings, self.order = stars.psf, stars.settings, stars.order
+        x, y = stars.x[self.order], stars.y[self.order]
+        ends = float(wave[0]), float(wave[-1])
+        places = [psf.positions(x, y, w) for w in ends]
+        middle = np.mean(places, axis=0)
+        parameters = [psf.parameters(w) for w in ends]
+        self.fwhm = float(np.mean([p[0] for p in parameters]))
+        self.stamps: Stamps = make_stamps(middle[0], middle[1], used, stars.radius, settings.far_wings)
+        first, last = (self.stamps.profile(psf.profile, p, *xy) for p, xy in zip(parameters, places, strict=True))
+        self.mean = self.stamps.matrix(0.5 * (first + last))
+        self.slope = self.stamps.matrix(last - first)
+        span = max(ends[1] - ends[0], 1e-9)
+        self.along = ((wave - ends[0]) / span - 0.5).astype(np.float32)  # position in the batch, -1/2 to 1/2
+        self.sky = sky_matrix(sky_patches(used, settings.sky, settings.sky_patch))
+        self.n_star, self.n_sky = self.order.size, self.sky.shape[0]
+        self.factor = NormalFactor(self.mean, self.sky, weight)
+        self.used = used
+        self.wings = FarWings(middle[0], middle[1], stars.shape, stars.radius) if settings.far_wings else None
+        self._transfer = None
+        if self.wings is not None:
+            self._transfer = self.wings.transfer(psf.profile, 0.5 * (parameters[0] + parameters[1]))
+
+    def star_image(self, solution: np.ndarray) -> np.ndarray:
+        """Return the stars' model (n_pixel, n), without far wings."""
+        flux = solution[: self.n_star]
+        return self.mean.T @ flux + self.slope.T @ (flux * self.along)
+
+    def image(self, solution: np.ndarray) -> np.ndarray:
+        """Return the model of stars and sky (n_pixel, n), without far wings."""
+        image = self.star_image(solution)
+        image += self.sky.T @ solution[self.n_star :]
+        return image
+
+    def project(self, image: np.ndarray) -> np.ndarray:
+        """Return the transpose of `image`: sums of PSF x image, shape (n_star + n_sky, n)."""
+        stars = self.mean @ image + self.along * (self.slope @ image)
+        return np.concatenate([stars, self.sky @ image])
+
+    def far_wings(self, solution: np.ndarray) -> np.ndarray:
+        """Return the stars' light outside their stamps (n_pixel, n)."""
+        assert self.wings is not None
+        assert self._transfer is not None
+        return self.wings.images(solution[: self.n_star], self._transfer)[:, self.used].T
+
+    def conjugate_gradients(
+        self, data: np.ndarray, weight: np.ndarray, start: np.ndarray, tolerance: float, cancelled: CancelCheck
+    ) -> np.ndarray:
+        """Solve each layer's normal equations, from `start`, until no star changes by `tolerance` sigma."""
+        x = start
+        residual = self.project(weight * (data - self.image(x)))
+        sigma = np.sqrt(self.factor.diagonal)[:, None]
+        direction = None
+        last = np.ones(data.shape[1])
+        for _ in range(MAX_STEPS):
+            if cancelled():
+                raise Cancelled
+            step = self.factor.solve(residual).astype(np.float32)
+            if np.abs(step[: self.n_star] * sigma).max(initial=0.0) < tolerance:
+                return x + step
+            now = np.einsum("ij,ij->j", residual, step, dtype=np.float64)
+            if direction is None:
+                direction = step
+            else:
+                direction = step + direction * _ratio(now, last).astype(np.float32)
+            product = self.project(weight * self.image(direction))
+            length = _ratio(now, np.einsum("ij,ij->j", direction, product, dtype=np.float64)).astype(np.float32)
+            x = x + length * direction
+            residual = residual - length * product
+            last = now
+        return x
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return a / b, and 0 where b is not positive (a layer that has converged)."""
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+
+
+def _clip(residual: np.ndarray, star_model: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return `weight` with cosmic rays and other outliers set to 0.
+
+    A residual counts as an outlier when it is large against the layer's own scatter and against half the stars'
+    model, so that an imperfect PSF never takes away the cores of bright stars. Layers where outliers are many
+    have another problem and stay as they are.
+    """
+    chi = np.abs(residual) * np.sqrt(weight)
+    sample = chi[:: max(1, len(chi) // 4000)]
+    spread = np.array([1.4826 * np.median(c[c > 0]) if (c > 0).any() else 1.0 for c in sample.T])
+    outlier = (chi > CLIP * np.maximum(spread, 1.0)) & (np.abs(residual) > 0.5 * np.abs(star_model))
+    outlier &= outlier.mean(0) < 0.02
+    return np.where(outlier, np.float32(0.0), weight)
+
+
+def _report(
+    stars: StarField,
+    model: LayerModel,
+    solution: np.ndarray,
+    residual: np.ndarray,
+    weight: np.ndarray,
+    noise: np.ndarray,
+    used: np.ndarray,
+    crowding: np.ndarray | None,
+) -> dict[str, np.ndarray]:
+    """Turn a batch's solution into fluxes, errors and quality, in the stars' own order and the cube's unit."""
+    n_star = model.n_star
+    squared = model.mean.copy()
+    squared.data = squared.data**2
+    information = squared @ weight  # (n_star, n)
+    diagonal = model.factor.diagonal[:, None]
+    share = np.divide(information, diagonal, out=np.zeros_like(information), where=diagonal > 0)
+    typical = np.array([np.median(s[s > 0]) if (s > 0).any() else 1.0 for s in share.T])
+    valid = share > MIN_INFORMATION * typical
+    inflation = model.factor.crowding() if crowding is None else crowding[model.order]
+    variance = inflation[:, None] / np.where(valid, information, 1.0)
+    flux = solution[:n_star] * noise
+    chi = residual * np.sqrt(weight)
+    core = model.stamps.matrix((np.hypot(model.stamps.dx, model.stamps.dy) < model.fwhm).astype(np.float32))
+    contamination, n_eff = _sharing(model, flux[:, weight.any(0)].mean(1))
+    good = weight > 0
+    count = np.zeros(stars.shape, np.uint8)
+    count[used] = np.minimum(good.sum(1), 255)
+    unit = float(np.median(noise))
+    mean = np.zeros(stars.shape, np.float16)
+    mean[used] = np.clip((residual * good * (noise / unit)).sum(1) / np.maximum(good.sum(1), 1), -6e4, 6e4)
+    unsort = np.argsort(model.order)
+    return {
+        "flux": np.where(valid, flux, np.nan).astype(np.float32)[unsort],
+        "ivar": np.where(valid, 1.0 / (variance * noise**2), 0.0).astype(np.float32)[unsort],
+        "sky": (solution[n_star:] * noise).astype(np.float32),
+        "residual": mean,
+        "count": count,
+        "unit": np.array(unit),
+        "chi2": (core @ (chi**2).sum(1))[unsort],
+        "pixels": (core @ good.sum(1).astype(np.float32))[unsort],
+        "contamination": contamination[unsort],
+        "n_eff": n_eff[unsort],
+    }
+
+
+def _sharing(model: LayerModel, flux: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the contamination fraction and the effective number of stars under each star's PSF.
+
+    With g_ij the flux of star j seen through the weighted PSF of star i, these are 1 - g_ii / sum_j g_ij and
+    (sum_j g_ij)^2 / sum_j g_ij^2.
+    """
+    matrix = model.factor.star_star
+    shared = matrix.data * np.maximum(flux, 0.0)[matrix.col]
+    own = model.factor.diagonal * np.maximum(flux, 0.0)
+    total = np.bincount(matrix.row, shared, minlength=model.n_star)
+    squares = np.bincount(matrix.row, shared**2, minlength=model.n_star)
+    return 1.0 - _ratio(own, total), _ratio(total**2, squares)
+
+
+def _empty_block(stars: StarField, n: int) -> dict[str, np.ndarray]:
+    """Return the result of a batch without a valid pixel."""
+    nothing = np.zeros((stars.x.size, n), np.float32)
+    zeros = np.zeros(stars.x.size)
+    return {
+        "flux": np.full_like(nothing, np.nan),
+        "ivar": nothing,
+        "sky": np.zeros((0, n), np.float32),
+        "residual": np.zeros(stars.shape, np.float16),
+        "count": np.zeros(stars.shape, np.uint8),
+        "unit": np.array(1.0),
+        "chi2": zeros,
+        "pixels": zeros,
+        "contamination": np.full_like(zeros, np.nan),
+        "n_eff": np.full_like(zeros, np.nan),
+    }
+
+
+def _crowding_at_knots(
+    cube: Layers,
+    stars: StarField,
+    batches: list[tuple[int, int]],
+    workers: int,
+    checkpoint: Checkpoint | None,
+    cancelled: CancelCheck,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return layer numbers and crowding factors (n_knot, n_star) of a few batches; empty ones are left out."""
+
+    def work(batch: tuple[int, int], stop: CancelCheck) -> dict[str, np.ndarray]:
+        weight = cube.block(*batch).ivar.mean(0)
+        if stop():
+            raise Cancelled
+        used = weight > 0
+        if used.mean() < 0.1:
+            return {"crowding": np.zeros(0)}
+        model = LayerModel(stars, used, cube.wave[slice(*batch)], weight[used] / np.median(weight[used]))
+        return {"crowding": model.factor.crowding()[np.argsort(stars.order)]}
+
+    chosen = np.unique(np.linspace(0, len(batches) - 1, CROWDING_KNOTS).astype(int))
+    keys = {f"crowding/{a:04d}-{b:04d}": (a, b) for a, b in (batches[i] for i in chosen)}
+    found = dict(run_blocks(keys, work, workers, checkpoint, cancelled))
+    rows = [(sum(keys[k]) / 2.0, found[k]["crowding"]) for k in keys if found[k]["crowding"].size]
+    if not rows:
+        return np.zeros(1), np.ones((1, stars.x.size))
+    return np.array([layer for layer, _ in rows]), np.array([factor for _, factor in rows])
+
+
+def _interpolate(knots: tuple[np.ndarray, np.ndarray], layer: float) -> np.ndarray:
+    """Interpolate the crowding factors linearly to a layer number."""
+    layers, factors = knots
+    i = int(np.clip(np.searchsorted(layers, layer), 1, max(len(layers) - 1, 1)))
+    if len(layers) == 1:
+        return factors[0]
+    t = np.clip((layer - layers[i - 1]) / (layers[i] - layers[i - 1]), 0.0, 1.0)
+    return (1.0 - t) * factors[i - 1] + t * factors[i]
+
+
+def _assemble(stars: StarField, blocks: list[Any]) -> Solution:
+    """Join the batches in wavelength."""
+    counts = np.stack([b["count"] for b in blocks]).astype(np.float64)
+    sums = sum(b["residual"].astype(np.float64) * float(b["unit"]) * c for b, c in zip(blocks, counts, strict=True))
+    total = counts.sum(0)
+    pixels = sum(b["pixels"] for b in blocks)
+    mean = [np.stack([b[name] for b in blocks]) for name in ("contamination", "n_eff")]
+    alive = np.isfinite(mean[0]).any(1)
+    quality = [np.nanmedian(m[alive], axis=0) if alive.any() else np.full(stars.x.size, np.nan) for m in mean]
+    return Solution(
+        flux=np.concatenate([b["flux"] for b in blocks], axis=1),
+        ivar=np.concatenate([b["ivar"] for b in blocks], axis=1),
+        residual=np.where(total > 0, sums / np.maximum(total, 1), np.nan).astype(np.float32),
+        chi=np.sqrt(
+            np.divide(sum(b["chi2"] for b in blocks), pixels, out=np.full(stars.x.size, np.nan), where=pixels > 0)
+        ),
+        contamination=quality[0],
+        n_eff=quality[1],
+    )

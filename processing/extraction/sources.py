@@ -1,0 +1,341 @@
+"""Which stars of the list get a spectrum, which are only modelled, and why the others are left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from processing.errors import StellacubeError
+from processing.extraction.linear import NormalFactor, make_stamps, narrowest_order, sky_matrix, sky_patches
+from processing.extraction.psf import constant_psf, flux_inside
+from processing.settings import PsfSettings, SourceSettings
+
+if TYPE_CHECKING:
+    from processing.reference import StarList
+
+N_SAMPLE = 24
+"""Layers looked at for the typical noise."""
+DENSITY_RADIUS = 5.0
+"""The confusion density is counted within this many FWHM."""
+MIN_LIGHT = 0.02
+"""A contaminant with less of its light on valid pixels is not worth modelling."""
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """What became of every star of the list; all arrays have shape (n,).
+
+    Parameters
+    ----------
+    star_id : ndarray of str
+    x, y : ndarray
+        Registered positions, 0-based spaxels; those of a merged group for its brightest star. NaN if unknown.
+    ra, dec : ndarray
+        ICRS degrees of the list; NaN if unknown.
+    mag : ndarray
+        Magnitude of the list; NaN if unknown.
+    status : ndarray of str
+        "extracted"; "merged" into a brighter star; "contaminant": outside the field, modelled because its light
+        reaches in; and not modelled "faint", "confused", "outside".
+    reason : ndarray of str
+        A sentence on why a star has no spectrum of its own; empty for extracted stars.
+    flux_predicted : ndarray
+        Mean flux per layer in the cube's unit, from the magnitude or measured; NaN if unknown.
+    snr_predicted : ndarray
+        Signal-to-noise per layer that isolated PSF photometry would have; NaN if unknown.
+    multistar : ndarray of bool
+        True where the spectrum is that of several merged stars.
+    edge_dist : ndarray
+        Distance from the nearest spaxel without data, spaxels; 0 outside the field.
+    """
+
+    star_id: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    mag: np.ndarray
+    status: np.ndarray
+    reason: np.ndarray
+    flux_predicted: np.ndarray
+    snr_predicted: np.ndarray
+    multistar: np.ndarray
+    edge_dist: np.ndarray
+
+    @property
+    def extracted(self) -> np.ndarray:
+        """True for stars that get a spectrum."""
+        return self.status == "extracted"
+
+    @property
+    def modelled(self) -> np.ndarray:
+        """True for stars whose light the solve models."""
+        return self.extracted | (self.status == "contaminant")
+
+
+@dataclass(frozen=True)
+class FieldImage:
+    """The field as the selection sees it.
+
+    Parameters
+    ----------
+    white : ndarray, shape (ny, nx)
+        Mean flux per layer; NaN where there are no data.
+    variance : ndarray, shape (ny, nx)
+        Typical variance of one layer; NaN where there are no data.
+    """
+
+    white: np.ndarray
+    variance: np.ndarray
+
+    @property
+    def valid(self) -> np.ndarray:
+        """Boolean image, True where there are data."""
+        return np.isfinite(self.white) & np.isfinite(self.variance)
+
+
+def field_image(cube: Any, white: np.ndarray) -> FieldImage:
+    """Return the white-light image with the median variance of a few layers spread over the wavelength range."""
+    layers = np.unique(np.linspace(0, cube.wave.size - 1, N_SAMPLE + 2).astype(int)[1:-1])
+    ivar = np.concatenate([cube.block(int(i), int(i) + 1).ivar for i in layers])
+    variance = np.where(ivar > 0, 1.0 / np.where(ivar > 0, ivar, 1.0), np.nan)
+    some = np.isfinite(variance).any(0) & np.isfinite(white)
+    typical = np.full(white.shape, np.nan)
+    typical[some] = np.nanmedian(variance[:, some], axis=0)
+    return FieldImage(np.where(some, white, np.nan), typical)
+
+
+def select_sources(
+    stars: StarList, x: np.ndarray, y: np.ndarray, image: FieldImage, fwhm: float, settings: SourceSettings,
+    psf: PsfSettings,
+) -> SourceTable:  # fmt: skip
+    """Decide about every star of the list.
+
+    Parameters
+    ----------
+    stars : StarList
+    x, y : ndarray, shape (n,)
+        Registered positions, spaxels.
+    image : FieldImage
+    fwhm : float
+        Of the white-light image, spaxels.
+    """
+    n, valid = len(stars), image.valid
+    status, reason = np.full(n, "extracted", dtype="<U12"), np.full(n, "", dtype=object)
+
+    def leave_out(index: np.ndarray, as_what: str, sentences: list[str] | str) -> None:
+        status[index] = as_what
+        reason[index] = sentences
+
+    edge = _edge_distance(x, y, valid)
+    inside = edge > 0
+    far = edge < -settings.edge_margin * fwhm
+    leave_out(far, "outside", [f"{-d:.0f} spaxels outside the field" for d in edge[far]])
+    unknown = ~np.isfinite(edge)
+    leave_out(unknown, "outside", "no position in the list")
+    near = np.flatnonzero(~far & ~unknown)
+    flux = np.full(n, np.nan)
+    flux[near] = predict_fluxes(x[near], y[near], stars.mag[near], image, fwhm, psf.beta)
+    snr = np.full(n, np.nan)
+    snr[near] = flux[near] / _flux_noise(x[near], y[near], image, fwhm, psf.beta)
+
+    rank = np.argsort(-np.nan_to_num(flux), kind="stable")
+    rank = rank[np.isin(rank, near)]
+    x, y, multistar = x.copy(), y.copy(), np.zeros(n, bool)
+    for i, group in merged_groups(x, y, rank, settings.merge_radius * fwhm):
+        apart = np.hypot(x[group] - x[i], y[group] - y[i])
+        sentences = [f"{d:.1f} spaxels from {stars.star_id[i]} and extracted with it" for d in apart]
+        leave_out(group, "merged", sentences)
+        together = np.append(group, i)
+        weight = np.maximum(flux[together], 0.0)
+        if weight.sum() > 0:
+            x[i], y[i] = np.average(x[together], weights=weight), np.average(y[together], weights=weight)
+        snr[i] *= weight.sum() / max(flux[i], 1e-30) if flux[i] > 0 else 1.0
+        flux[i] = weight.sum()
+        multistar[i] = True
+
+    open_ = status == "extracted"
+    faint = open_ & ~(snr >= settings.snr_min)
+    leave_out(faint & inside, "faint", [f"predicted S/N {s:.1f}" for s in snr[faint & inside]])
+    leave_out(faint & ~inside, "outside", "outside the field and too faint to matter")
+    light = np.zeros(n)
+    off = np.flatnonzero(open_ & ~faint & ~inside)
+    light[off] = _light_on(valid, x[off], y[off], fwhm, psf)
+    reaching = np.isin(np.arange(n), off) & (light > MIN_LIGHT) & (light * snr > settings.snr_min)
+    leave_out(
+        reaching, "contaminant", [f"{-d:.0f} spaxels outside the field; its light reaches in" for d in edge[reaching]]
+    )
+    lost = np.isin(np.arange(n), off) & ~reaching
+    leave_out(lost, "outside", "outside the field; its light does not reach in")
+    density = confusion_density(x, y, rank[np.isin(status[rank], ("extracted", "contaminant"))], fwhm, n)
+    confused = (status == "extracted") & (density > settings.confusion_density)
+    leave_out(confused, "confused", [f"{d:.2f} stars as bright per resolution element" for d in density[confused]])
+    return SourceTable(
+        stars.star_id.astype(str), x, y, stars.ra, stars.dec, stars.mag, status, reason.astype(str), flux, snr,
+        multistar, np.clip(np.nan_to_num(edge), 0.0, None),
+    )  # fmt: skip
+
+
+def require_stars(sources: SourceTable, stars: StarList) -> None:
+    """Raise `StellacubeError` if no star gets a spectrum; the message counts the reasons."""
+    if sources.extracted.any():
+        return
+    kinds, counts = np.unique(sources.status, return_counts=True)
+    why = ", ".join(f"{c} {k}" for k, c in zip(kinds, counts, strict=True))
+    raise StellacubeError(
+        f"None of the {len(stars)} stars of {stars.source} can be extracted ({why}).",
+        "Check that the list belongs to this field, or lower sources.snr_min in the settings.",
+    )
+
+
+def predict_fluxes(
+    x: np.ndarray, y: np.ndarray, mag: np.ndarray, image: FieldImage, fwhm: float, beta: float
+) -> np.ndarray:
+    """Return the mean flux per layer of every star: from its magnitude, or measured where it has none.
+
+    The zero point is the clipped median over the least crowded bright stars, by aperture photometry within one FWHM.
+    """
+    flux = np.full(x.size, np.nan)
+    known = np.isfinite(mag)
+    if known.any():
+        relative = 10.0 ** (-0.4 * (mag[known] - np.min(mag[known])))
+        zero = _zero_point(x[known], y[known], relative, image, fwhm, beta)
+        if np.isfinite(zero):
+            flux[known] = zero * relative
+    missing = ~np.isfinite(flux)
+    if missing.any():
+        flux[missing] = measured_fluxes(x, y, image, fwhm, beta)[missing]
+    return flux
+
+
+def _zero_point(
+    x: np.ndarray, y: np.ndarray, relative: np.ndarray, image: FieldImage, fwhm: float, beta: float
+) -> float:
+    """Return the flux of a star of relative flux 1; NaN if no star can be measured."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(np.stack([x, y], axis=1))
+    neighbours = np.array([relative[near].sum() for near in tree.query_ball_point(tree.data, 2.5 * fwhm)]) - relative
+    measured = aperture_fluxes(x, y, image, fwhm) / flux_inside("moffat", fwhm, beta, fwhm)
+    usable = np.flatnonzero(np.isfinite(measured) & (measured > 0))
+    if usable.size == 0:
+        return float("nan")
+    bright = usable[np.argsort(-relative[usable], kind="stable")][: max(30, usable.size // 5)]
+    clean = bright[np.argsort((neighbours / relative)[bright], kind="stable")][: max(5, bright.size // 2)]
+    values = np.log(measured[clean] / relative[clean])
+    for _ in range(3):
+        centre = np.median(values)
+        spread = max(1.4826 * float(np.median(np.abs(values - centre))), 0.05)
+        values = values[np.abs(values - centre) <= 3.0 * spread]
+    return float(np.exp(np.median(values)))
+
+
+def aperture_fluxes(x: np.ndarray, y: np.ndarray, image: FieldImage, radius: float) -> np.ndarray:
+    """Return the flux within `radius` above the median of an annulus; NaN where more than 30 % is without data."""
+    ny, nx = image.white.shape
+    outer = int(np.ceil(3.0 * radius))
+    out = np.full(x.size, np.nan)
+    for i, (cx, cy) in enumerate(zip(x, y, strict=True)):
+        x0, y0 = max(int(cx) - outer, 0), max(int(cy) - outer, 0)
+        cut = image.white[y0 : min(int(cy) + outer + 1, ny), x0 : min(int(cx) + outer + 1, nx)]
+        if cut.size == 0:
+            continue
+        yy, xx = np.indices(cut.shape)
+        r = np.hypot(xx + x0 - cx, yy + y0 - cy)
+        share = np.clip(radius + 0.5 - r, 0.0, 1.0)
+        good = np.isfinite(cut)
+        ring = cut[(r > 2.0 * radius) & (r <= 3.0 * radius) & good]
+        covered = share[good].sum() / (np.pi * radius**2)
+        if ring.size > 5 and covered > 0.7:
+            out[i] = (share[good] * (cut[good] - np.median(ring))).sum() / covered
+    return out
+
+
+def measured_fluxes(x: np.ndarray, y: np.ndarray, image: FieldImage, fwhm: float, beta: float) -> np.ndarray:
+    """Return PSF fluxes of all stars at once on the white-light image, with a round Moffat."""
+    order = narrowest_order(x, y, 8.0 * fwhm + 1.0)
+    psf = constant_psf("moffat", fwhm, beta, np.array([0.0, 1.0]), 0.0, 0.0)
+    parameters = psf.parameters(0.0)
+    stamps = make_stamps(x[order], y[order], image.valid, 4.0 * fwhm, taper=False)
+    matrix = stamps.matrix(stamps.profile("moffat", parameters, stamps.x, stamps.y))
+    sky = sky_matrix(sky_patches(image.valid, "patches", 50))
+    weight = 1.0 / image.variance[image.valid]
+    factor = NormalFactor(matrix, sky, weight)
+    data = (weight * image.white[image.valid])[:, None]
+    flux = np.empty(x.size)
+    flux[order] = factor.solve(np.concatenate([matrix @ data, sky @ data]))[: x.size, 0]
+    return flux
+
+
+def _flux_noise(x: np.ndarray, y: np.ndarray, image: FieldImage, fwhm: float, beta: float) -> np.ndarray:
+    """Return the 1-sigma error of one layer's flux of an isolated star: sqrt(variance / sum(PSF^2))."""
+    r = np.arange(-int(4 * fwhm), int(4 * fwhm) + 1)
+    psf = constant_psf("moffat", fwhm, beta, np.array([0.0, 1.0]), 0.0, 0.0)
+    stamp = psf.stamp(r.size // 2, r.size // 2, 0.0, (r.size, r.size))
+    ny, nx = image.variance.shape
+    local = image.variance[np.clip(np.rint(y), 0, ny - 1).astype(int), np.clip(np.rint(x), 0, nx - 1).astype(int)]
+    typical = float(np.nanmedian(image.variance))
+    return np.sqrt(np.where(np.isfinite(local), local, typical) / (stamp**2).sum())
+
+
+def merged_groups(x: np.ndarray, y: np.ndarray, rank: np.ndarray, radius: float) -> list[tuple[int, np.ndarray]]:
+    """Return (brightest star, fainter stars within `radius` of it), going through the stars by brightness."""
+    from scipy.spatial import cKDTree
+
+    if rank.size == 0 or radius <= 0:
+        return []
+    near = cKDTree(np.stack([x[rank], y[rank]], axis=1)).query_ball_point(np.stack([x[rank], y[rank]], axis=1), radius)
+    taken = np.zeros(rank.size, bool)
+    groups = []
+    for k, members in enumerate(near):
+        if taken[k]:
+            continue
+        fainter = [m for m in sorted(members) if m > k and not taken[m]]
+        if fainter:
+            taken[fainter] = True
+            groups.append((int(rank[k]), rank[fainter]))
+    return groups
+
+
+def confusion_density(x: np.ndarray, y: np.ndarray, rank: np.ndarray, fwhm: float, n: int) -> np.ndarray:
+    """Return how many stars brighter than each one there are per resolution element (pi FWHM^2 / 4) around it.
+
+    `rank` holds the stars to count, the brightest first; others get 0. The star itself is not counted.
+    """
+    from scipy.spatial import cKDTree
+
+    density = np.zeros(n)
+    if rank.size == 0:
+        return density
+    points = np.stack([x[rank], y[rank]], axis=1)
+    near = cKDTree(points).query_ball_point(points, DENSITY_RADIUS * fwhm)
+    brighter = np.array([np.count_nonzero(np.asarray(members) < k) for k, members in enumerate(near)])
+    density[rank] = brighter / (4.0 * DENSITY_RADIUS**2)
+    return density
+
+
+def _edge_distance(x: np.ndarray, y: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the distance to the field's edge in spaxels: positive inside, negative outside, NaN without position."""
+    from scipy.ndimage import distance_transform_edt
+
+    known = np.isfinite(x) & np.isfinite(y)
+    out = np.full(x.size, np.nan)
+    ny, nx = valid.shape
+    pad = 1
+    padded = np.pad(valid, pad)
+    inner, outer = distance_transform_edt(padded), distance_transform_edt(~padded)
+    ix, iy = np.rint(x[known]).astype(int), np.rint(y[known]).astype(int)
+    cx, cy = np.clip(ix, -pad, nx - 1 + pad), np.clip(iy, -pad, ny - 1 + pad)
+    beyond = np.hypot(ix - cx, iy - cy)
+    at = inner[cy + pad, cx + pad]
+    out[known] = np.where(at > 0, at, -(outer[cy + pad, cx + pad] + beyond))
+    return out
+
+
+def _light_on(valid: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float, psf: PsfSettings) -> np.ndarray:
+    """Return the fraction of each star's light that falls on valid pixels."""
+    model = constant_psf("moffat", fwhm, psf.beta, np.array([0.0, 1.0]), 0.0, 0.0)
+    stamps = make_stamps(x, y, valid, max(psf.radius, 4.0 * fwhm), taper=False)
+    return np.bincount(stamps.star, stamps.profile("moffat", model.parameters(0.0), x, y), minlength=x.size)
