@@ -36,8 +36,8 @@ class SimulationSettings:
     """Core radius of a "king" field, arcsec; its tidal radius is ten times that."""
     outside: float = -4.0
     """How far beyond the field's edges stars lie, spaxels; negative: how far within."""
-    mag_bright: float = 15.5
-    mag_faint: float = 19.0
+    mag_bright: float = 16.3
+    mag_faint: float = 19.2
     mag_slope: float = 0.15
     """Number of stars per magnitude grows as 10^(slope * V)."""
     velocity: float = -20.0
