@@ -1,0 +1,109 @@
+"""Errors of fitted labels: formal, and carried exactly through the resampling that correlates neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from processing.preparation.resample import Resampler
+
+_CHUNKS = 16
+_FEWEST = 20
+"""Pixels below which a chunk of the spectrum has no say in the scatter."""
+
+
+def robust_scale(values: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Robust standard deviation of each row: the median over wavelength chunks of 1.4826 MAD.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, n_pix)
+        Residuals in units of their errors.
+    good : ndarray, shape (n, n_pix), bool
+
+    Returns
+    -------
+    ndarray, shape (n,); 1 for a row without enough pixels.
+    """
+    edges = np.linspace(0, values.shape[1], _CHUNKS + 1).astype(int)
+    scales = np.full((len(values), _CHUNKS), np.nan)
+    for i, (start, stop) in enumerate(pairwise(edges)):
+        part, used = values[:, start:stop].astype(float), good[:, start:stop]
+        enough = used.sum(axis=1) >= _FEWEST
+        deviation = np.abs(part - _masked_median(part, used)[:, None])
+        scales[enough, i] = 1.4826 * _masked_median(deviation, used)[enough]
+    result = _masked_median(np.nan_to_num(scales), np.isfinite(scales))
+    return np.where(np.isfinite(scales).any(axis=1) & (result > 0), result, 1.0)
+
+
+def _masked_median(values: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Median of the good values of each row; 0 where there are none."""
+    ordered = np.sort(np.where(good, values, np.inf), axis=1)
+    count = good.sum(axis=1)
+    rows = np.arange(len(values))
+    low, high = np.maximum(count - 1, 0) // 2, np.maximum(count, 1) // 2
+    return np.where(count > 0, 0.5 * (ordered[rows, low] + ordered[rows, high]), 0.0)
+
+
+@dataclass(frozen=True)
+class Design:
+    """The linear problem at one star's best fit.
+
+    Parameters
+    ----------
+    jacobian : ndarray, shape (n_pix, n_par)
+        Derivatives of the fitted model.
+    weight : ndarray, shape (n_pix,)
+        Inverse variances that the fit used.
+    ivar : ndarray, shape (n_pix,)
+        From the raw errors alone.
+    prior : ndarray, shape (n_par, n_par)
+        Precision of what was known before.
+    """
+
+    jacobian: np.ndarray
+    weight: np.ndarray
+    ivar: np.ndarray
+    prior: np.ndarray
+
+    def formal(self) -> np.ndarray:
+        """(J^T C^-1 J + P)^-1 with C diagonal from the raw errors; shape (n_par, n_par)."""
+        jacobian = self.jacobian.astype(float)
+        return _inverse((jacobian * self.ivar[:, None]).T @ jacobian + self.prior)
+
+    def propagated(
+        self, resampler: Resampler, good: np.ndarray, variance: np.ndarray, continuum: np.ndarray, error_scale: float
+    ) -> np.ndarray:
+        """Covariance A^-1 (s^2 J^T W K V K^T W J + P) A^-1 with A = J^T W J + P.
+
+        K resamples, degrades and divides by the pseudo-continuum; V holds the raw variances of the input's pixels,
+        which are independent there. For a fit weighted with the true covariance it is the formal one.
+
+        Parameters
+        ----------
+        resampler : Resampler
+        good : ndarray, shape (n_wave,), bool
+            Input pixels that were used.
+        variance : ndarray, shape (n_wave,)
+            Their raw variances.
+        continuum : ndarray, shape (n_pix,)
+            What the resampled flux was divided by.
+        error_scale : float
+            s, by which the raw errors are too small.
+        """
+        jacobian = self.jacobian.astype(float)
+        weighted = jacobian * self.weight[:, None]
+        inverse = _inverse(weighted.T @ jacobian + self.prior)
+        used = self.weight > 0
+        weighted[used] /= continuum[used, None]
+        back = resampler.adjoint(weighted, good)
+        spread = (back * variance[:, None]).T @ back
+        return inverse @ (error_scale**2 * spread + self.prior) @ inverse
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Inverse of a symmetric positive matrix whose entries differ by orders of magnitude."""
+    scale = 1 / np.sqrt(np.diag(matrix))
+    return np.linalg.inv(matrix * scale[:, None] * scale) * scale[:, None] * scale

@@ -1,0 +1,345 @@
+"""Stellar labels and velocities from spectra: batched Levenberg-Marquardt on a network (section 3.2 of the paper)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from processing.labels.errors import Design, robust_scale
+from processing.labels.marquardt import Problem, Solution, minimise
+from processing.labels.normal import Emulator, NormalEquations
+from processing.labels.priors import AbundancePrior
+from processing.labels.representatives import core_labels, representative_labels
+from processing.labels.scope import describe
+from processing.labels.velocity import correlate
+from processing.preparation.masks import NO_DATA
+from processing.preparation.prepare import (
+    Grid,
+    Observation,
+    Operators,
+    Prepared,
+    continuum_ratio,
+    observe,
+    prepare,
+)
+from processing.progress import CancelCheck, Progress, ignore, never, stop_if
+from processing.settings import Settings
+from processing.spectrum import StarSpectrum
+
+if TYPE_CHECKING:
+    from processing.labels.model_file import LabelModel
+
+ROUNDS = 3
+"""How often a star is brought to rest and normalised anew around its best fit."""
+N_GUESSES = 200
+"""Model spectra among which each star's first guesses are sought."""
+N_STARTS = 2
+APART = 0.25
+"""Two starting points differ by at least this fraction of the range in a core label: giant against dwarf."""
+MIN_PIXELS_PER_LABEL = 5
+RATIO_UNCERTAINTY = 0.3
+"""Part of the pseudo-continuum's change beside a gap that is taken as its 1-sigma error."""
+
+
+@dataclass(frozen=True)
+class LabelFit:
+    """The fit of one star: labels, velocity, errors, and the spectrum that was fitted.
+
+    Parameters
+    ----------
+    star_id : str
+    labels : tuple of str
+        Machine names.
+    values : ndarray, shape (n_label,)
+        NaN when the spectrum could not be fitted; `note` says why.
+    rv : float
+        km/s, positive when receding, in the frame of the spectrum's wavelengths (barycentric for MUSE cubes).
+    covariance : ndarray, shape (n_label + 1, n_label + 1)
+        (J^T C^-1 J)^-1 with the pipeline's raw errors, pixels as if independent (the paper's ``X_err``), velocity
+        last; the prior on abundances counts as data.
+    covariance_scaled : ndarray, shape (n_label + 1, n_label + 1)
+        The same from the errors times `error_scale`, carried exactly through degrading and resampling, which
+        correlate neighbouring pixels.
+    error_scale : float
+        Robust standard deviation of (P - O)/e: how many times too small the errors are.
+    red_chi2, corr_flux : float
+        Eq. 3 with raw errors, divided by the number of pixels, and the Pearson correlation of fit and flux.
+    n_pix, n_masked, n_replaced, n_coarser : int
+        Pixels fitted, not fitted, replaced for a sky-line residual (input pixels), and fitted where the input is
+        coarser than the model.
+    converged, extrapolated, in_scope : bool
+        Whether the minimum was reached; a label lies outside the training range; the object looks like the stars
+        that the model knows.
+    wave : ndarray, shape (n_pix,)
+        The model's grid, Angstrom in its frame, at rest.
+    flux, ivar : ndarray, shape (n_pix,), float32
+        Pseudo-normalised; flux NaN where there are no data, ivar 0 where not fitted.
+    best : ndarray, shape (n_pix,), float32
+        Best-fitting model.
+    mask_reason : ndarray, shape (n_pix,), uint8
+        Why a pixel was not fitted (`processing.preparation.masks.MASK_NAMES`).
+    note : str
+        Sentences for the user; empty when all is well.
+    """
+
+    star_id: str
+    labels: tuple[str, ...]
+    values: np.ndarray
+    rv: float
+    covariance: np.ndarray
+    covariance_scaled: np.ndarray
+    error_scale: float
+    red_chi2: float
+    corr_flux: float
+    n_pix: int
+    n_masked: int
+    n_replaced: int
+    n_coarser: int
+    converged: bool
+    extrapolated: bool
+    in_scope: bool
+    wave: np.ndarray
+    flux: np.ndarray
+    ivar: np.ndarray
+    best: np.ndarray
+    mask_reason: np.ndarray
+    note: str = ""
+
+    @property
+    def rv_err(self) -> float:
+        """Error of the velocity in km/s, from `covariance_scaled`."""
+        return float(np.sqrt(self.covariance_scaled[-1, -1]))
+
+    def errors(self) -> np.ndarray:
+        """Formal 1-sigma errors of the labels from the raw errors."""
+        return np.sqrt(np.diag(self.covariance)[:-1])
+
+    def errors_scaled(self) -> np.ndarray:
+        """1-sigma errors of the labels, rescaled and with the correlation of neighbouring pixels."""
+        return np.sqrt(np.diag(self.covariance_scaled)[:-1])
+
+
+def fit_labels(
+    spectra: Sequence[StarSpectrum],
+    model: LabelModel,
+    settings: Settings,
+    *,
+    progress: Progress = ignore,
+    cancelled: CancelCheck = never,
+) -> list[LabelFit]:
+    """Fit the labels and velocities of stars.
+
+    The velocity comes first, from cross-correlation; then spectra are brought to rest, to the model's resolution and
+    pseudo-continuum, and fitted, three times over. A star's result does not depend on the stars beside it.
+
+    Parameters
+    ----------
+    spectra : sequence of StarSpectrum
+    model : LabelModel
+    settings : Settings
+        `preparation`, `fit` and `workers` are used.
+
+    Returns
+    -------
+    list of LabelFit
+        One for each spectrum, in the same order; NaN labels and a note where a spectrum cannot be fitted.
+    """
+    from threadpoolctl import threadpool_limits
+
+    progress(0.0, "Preparing the spectra")
+    stars = []
+    for spectrum in spectra:
+        stop_if(cancelled)
+        stars.append(observe(spectrum, model, settings.preparation))
+    results: list[LabelFit | None] = [None] * len(stars)
+    chunks = _chunks(stars, settings)
+    done = 0
+
+    def work(members: list[int]) -> list[LabelFit]:
+        return _fit_batch([stars[i] for i in members], model, settings, cancelled)
+
+    with threadpool_limits(1), ThreadPoolExecutor(max(1, settings.workers or 2)) as pool:
+        for members, fits in zip(chunks, pool.map(work, chunks), strict=True):
+            for index, fit in zip(members, fits, strict=True):
+                results[index] = fit
+            done += len(members)
+            progress(done / len(stars), f"Fitted {done} of {len(stars)} spectra")
+    return [fit for fit in results if fit is not None]
+
+
+def _chunks(stars: Sequence[Observation], settings: Settings) -> list[list[int]]:
+    """Divide stars among workers: those with one wavelength grid together, which then share their operators."""
+    groups: dict[Grid, list[int]] = defaultdict(list)
+    for index, star in enumerate(stars):
+        groups[star.grid].append(index)
+    size = max(1, min(settings.fit.batch, -(-len(stars) // max(1, settings.workers or 2))))
+    return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
+
+
+def _fit_batch(
+    stars: Sequence[Observation], model: LabelModel, settings: Settings, cancelled: CancelCheck
+) -> list[LabelFit]:
+    """Fit stars of one wavelength grid; those without enough pixels get a note."""
+    operators = Operators(model, settings.preparation)
+    at_zero = prepare(stars, np.zeros(len(stars)), model, operators)
+    usable = (at_zero.ivar > 0).sum(axis=1) >= MIN_PIXELS_PER_LABEL * len(model.labels)
+    index = np.flatnonzero(usable).tolist()
+    fits = {i: _no_fit(stars[i], model, at_zero, i) for i in np.flatnonzero(~usable).tolist()}
+    if index:
+        batch = _Batch([stars[i] for i in index], model, settings, operators, cancelled)
+        fits |= dict(zip(index, batch.fit(at_zero.take(usable)), strict=True))
+    return [fits[i] for i in range(len(stars))]
+
+
+class _Batch:
+    """Stars of one wavelength grid on their way through the rounds of the fit."""
+
+    def __init__(
+        self,
+        stars: list[Observation],
+        model: LabelModel,
+        settings: Settings,
+        operators: Operators,
+        cancelled: CancelCheck,
+    ) -> None:
+        self.stars, self.model, self.settings = stars, model, settings
+        self.operators, self.cancelled = operators, cancelled
+        reached = operators.reached(stars[0])
+        self.emulator = Emulator.at_resolution(model.network, model.wave, model.lsf_fwhm, reached)
+        self.prior = AbundancePrior(model.labels, settings.fit.abundance_prior)
+        span = settings.fit.extrapolation * (model.label_max - model.label_min)
+        self.low, self.high = model.label_min - span, model.label_max + span
+        self.inflation = np.ones(len(stars))
+
+    def fit(self, at_zero: Prepared) -> list[LabelFit]:
+        """Run all rounds and gather the results."""
+        limit = self.settings.fit.max_velocity
+        velocity, labels = correlate(at_zero, self.model, limit)
+        for turn in range(ROUNDS):
+            stop_if(self.cancelled)
+            self.prepared = prepare(self.stars, velocity, self.model, self.operators)
+            self.ratio = continuum_ratio(self.prepared, self.emulator.network.flux(labels), self.model)
+            self.weight = self._weights()
+            starts = self._first_guesses() if turn == 0 else [labels]
+            solution = self._minimise(starts, velocity - self.prepared.velocity)
+            labels, shift = solution.values[:, :-1], solution.values[:, -1]
+            velocity = np.clip(self.prepared.velocity + shift, -limit, limit)
+            self.best = self.ratio * self.emulator.network.flux(labels)
+            scaled = np.sqrt(self.weight) * (self.prepared.flux - self._shifted_best(shift))
+            self.inflation *= np.clip(robust_scale(scaled, self.weight > 0), 0.2, 20.0)
+        self.best = self._shifted_best(shift)
+        return [self._result(i, labels[i], shift[i], solution) for i in range(len(self.stars))]
+
+    def _weights(self) -> np.ndarray:
+        """Inverse variances of the fit: the raw errors and the model's own scatter, rescaled to what was left over.
+
+        Where gaps change the pseudo-continuum a third of the change is taken as uncertain.
+        """
+        ivar = self.prepared.ivar.astype(float)
+        variance = np.divide(1.0, ivar, out=np.ones_like(ivar), where=ivar > 0)
+        variance += np.square(self.model.scatter) + np.square(RATIO_UNCERTAINTY * (self.ratio - 1.0))
+        variance *= np.square(self.inflation)[:, None]
+        return np.where(ivar > 0, 1.0 / variance, 0.0).astype(np.float32)
+
+    def _first_guesses(self) -> list[np.ndarray]:
+        """Labels (n, n_label) of the best of many model spectra, and of the best that are not near it."""
+        labels = representative_labels(self.model, N_GUESSES)
+        lines = self.emulator.network.flux(labels) - 1.0
+        weight, ratio = self.weight, self.ratio
+        chi2 = (weight * ratio**2) @ np.square(lines).T
+        chi2 -= 2 * (weight * ratio * (self.prepared.flux - ratio)) @ lines.T
+        core = core_labels(self.model.labels)
+        place = labels[:, core] / (self.model.label_max - self.model.label_min)[core]
+        chosen = []
+        for _ in range(N_STARTS):
+            best = chi2.argmin(axis=1)
+            chosen.append(labels[best])
+            near = (np.abs(place[best][:, None] - place) < APART).all(axis=2)
+            chi2 = np.where(near, np.inf, chi2)
+        return chosen
+
+    def _minimise(self, starts: list[np.ndarray], shift: np.ndarray) -> Solution:
+        """Minimise from each of the starting points and keep each star's lowest minimum."""
+        prepared = self.prepared
+        equations = NormalEquations.build(self.emulator, prepared.flux, self.weight, self.ratio, starts[0])
+        problem = Problem(self.emulator.network, equations, self.prior, self.low, self.high)
+        found = [
+            minimise(problem, np.column_stack([start, shift]), self.settings.fit.max_iterations, self.cancelled)
+            for start in starts
+        ]
+        return reduce(Solution.lower_of, found)
+
+    def _shifted_best(self, shift: np.ndarray) -> np.ndarray:
+        """Best-fitting models with their residual velocities (n,), shape (n, n_pix)."""
+        return self.best + shift[:, None].astype(np.float32) * self.emulator.velocity_derivative(self.best)
+
+    def _result(self, i: int, labels: np.ndarray, shift: float, solution: Solution) -> LabelFit:
+        """Gather one star's fit."""
+        star, prepared, model = self.stars[i], self.prepared, self.model
+        fitted = prepared.ivar[i] > 0
+        flux, best, ivar = prepared.flux[i], self.best[i], prepared.ivar[i].astype(float)
+        deviation = (flux - best) * np.sqrt(ivar)
+        scale = float(robust_scale(deviation[None], fitted[None])[0])
+        _, slopes = self.emulator.network.hidden(labels[None])
+        jacobian = np.empty((flux.size, labels.size + 1))
+        jacobian[:, :-1] = self.emulator.network.basis @ slopes[0] * self.ratio[i][:, None]
+        jacobian[:, -1] = self.emulator.velocity_derivative(best[None])[0]
+        precision = np.diag(np.append(1e-6 / np.square(self.high - self.low), 1e-12))
+        precision[:-1, :-1] += self.prior.terms(labels[None])[2][0]
+        design = Design(jacobian, self.weight[i].astype(float), ivar, precision)
+        resampler, _ = self.operators.get(star, float(prepared.velocity[i]))
+        good = star.ivar > 0
+        variance = np.divide(1.0, star.ivar, out=np.zeros_like(star.ivar), where=good)
+        error = np.divide(scale, np.sqrt(ivar), out=np.zeros_like(ivar), where=fitted)
+        in_scope, sentences = describe(model, labels, flux, best, error, fitted)
+        if not solution.converged[i]:
+            sentences.append("The fit did not converge.")
+        return LabelFit(
+            star_id=star.star_id,
+            labels=model.labels,
+            values=labels,
+            rv=float(prepared.velocity[i] + shift),
+            covariance=design.formal(),
+            covariance_scaled=design.propagated(resampler, good, variance, prepared.continuum[i], scale),
+            error_scale=scale,
+            red_chi2=float(np.mean(np.square(deviation[fitted]))),
+            corr_flux=float(np.corrcoef(flux[fitted], best[fitted])[0, 1]),
+            n_pix=int(fitted.sum()),
+            n_masked=int((~fitted).sum()),
+            n_replaced=star.n_replaced,
+            n_coarser=int(prepared.n_coarser[i]),
+            converged=bool(solution.converged[i]),
+            extrapolated=bool(((labels < model.label_min) | (labels > model.label_max)).any()),
+            in_scope=in_scope,
+            wave=model.wave,
+            flux=np.where(prepared.weight[i] > 0, flux, np.nan).astype(np.float32),
+            ivar=prepared.ivar[i],
+            best=best.astype(np.float32),
+            mask_reason=prepared.reason[i],
+            note=" ".join(sentences),
+        )
+
+
+def _no_fit(star: Observation, model: LabelModel, prepared: Prepared, i: int) -> LabelFit:
+    """Say why a spectrum cannot be fitted."""
+    n_label, n_pix = len(model.labels), model.wave.size
+    left = int((prepared.ivar[i] > 0).sum())
+    if not (star.reason != NO_DATA).any() or not (star.flux[star.ivar > 0] != 0).any():
+        note = "The spectrum holds no data."
+    else:
+        note = f"Only {left} of {n_pix} pixels can be fitted, too few for {n_label} labels."
+    nothing = np.full((n_label + 1, n_label + 1), np.nan)
+    return LabelFit(
+        star_id=star.star_id, labels=model.labels, values=np.full(n_label, np.nan), rv=np.nan, covariance=nothing,
+        covariance_scaled=nothing, error_scale=np.nan, red_chi2=np.nan, corr_flux=np.nan, n_pix=left,
+        n_masked=n_pix - left, n_replaced=star.n_replaced, n_coarser=int(prepared.n_coarser[i]), converged=False,
+        extrapolated=False, in_scope=False, wave=model.wave,
+        flux=np.where(prepared.weight[i] > 0, prepared.flux[i], np.nan).astype(np.float32),
+        ivar=prepared.ivar[i], best=np.full(n_pix, np.nan, np.float32), mask_reason=prepared.reason[i], note=note,
+    )  # fmt: skip

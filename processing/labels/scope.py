@@ -1,0 +1,88 @@
+"""Objects that are none of the stars a model knows: said in a sentence, never labelled with confidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from processing.labels.names import LABELS
+from processing.labels.representatives import core_labels
+
+if TYPE_CHECKING:
+    from processing.labels.model_file import LabelModel
+
+_BLOCK = 20
+"""Pixels over which residuals are averaged: wider than any line."""
+_MISMATCH = 0.012
+"""Rms of such averages, in normalised flux and beyond noise, that no star within the training range has (0.003)."""
+_EMISSION = 10.0
+_EMISSION_HEIGHT = 0.15
+"""Emission stands out by this many robust sigma and this much normalised flux, in two pixels side by side."""
+
+
+def describe(
+    model: LabelModel, labels: np.ndarray, flux: np.ndarray, best: np.ndarray, error: np.ndarray, fitted: np.ndarray
+) -> tuple[bool, list[str]]:
+    """Judge whether a star is one that the model can label.
+
+    Parameters
+    ----------
+    model : LabelModel
+    labels : ndarray, shape (n_label,)
+    flux, best : ndarray, shape (n_pix,)
+        Pseudo-normalised spectrum and best fit.
+    error : ndarray, shape (n_pix,)
+        Rescaled 1-sigma errors.
+    fitted : ndarray, shape (n_pix,), bool
+
+    Returns
+    -------
+    in_scope : bool
+    sentences : list of str
+    """
+    sentences = _limits(model, labels)
+    residual = np.where(fitted, flux - best, 0.0)
+    mismatch = _structure(residual, error, fitted)
+    if mismatch > _MISMATCH:
+        sentences.append(f"The model misses broad features of {mismatch:.1%} of the flux: this may be no such star.")
+    peaks = fitted & (residual > _EMISSION_HEIGHT) & (residual > _EMISSION * error)
+    peaks[1:] &= peaks[:-1].copy()
+    peaks[0] = False
+    if peaks.any():
+        at = model.wave[np.argmax(np.where(peaks, residual, -np.inf))]
+        sentences.append(f"The spectrum has emission lines, the strongest at {at:.0f} A at rest.")
+    return not sentences, sentences
+
+
+def _limits(model: LabelModel, labels: np.ndarray) -> list[str]:
+    """Name the core labels that lie beyond the training range by nearly all that the fit allows."""
+    sentences = []
+    span = model.label_max - model.label_min
+    for i in core_labels(model.labels):
+        info = LABELS[model.labels[i]]
+        unit = f" {info.unit}" if info.unit not in ("", "dex") else ""
+        for edge, beyond, word in (
+            (model.label_min[i], model.label_min[i] - labels[i], "below"),
+            (model.label_max[i], labels[i] - model.label_max[i], "above"),
+        ):
+            if beyond > 0.05 * span[i]:
+                sentences.append(
+                    f"{info.symbol} is {word} {edge:.{info.decimals}f}{unit}, where the model's range ends."
+                )
+    return sentences
+
+
+def _structure(residual: np.ndarray, error: np.ndarray, fitted: np.ndarray) -> float:
+    """Rms of block-averaged residuals beyond what noise leaves in such averages."""
+    n_block = residual.size // _BLOCK
+    shape = (n_block, _BLOCK)
+    count = fitted[: n_block * _BLOCK].reshape(shape).sum(axis=1)
+    full = count > _BLOCK // 2
+    if not full.any():
+        return 0.0
+    mean = residual[: n_block * _BLOCK].reshape(shape).sum(axis=1)[full] / count[full]
+    variance = np.where(fitted, np.square(error), 0.0)[: n_block * _BLOCK].reshape(shape).sum(axis=1)[full]
+    # Neighbours share noise after degrading: an average of 20 holds some 7 independent values.
+    noise = 3.0 * variance / count[full] ** 2
+    return float(np.sqrt(max(np.mean(np.square(mean) - noise), 0.0)))
