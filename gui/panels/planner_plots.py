@@ -1,0 +1,434 @@
+"""The planner's plots: precision against SNR and magnitude, time against magnitude (Figs 13 and 14)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, Qt, Signal, Slot
+from PySide6.QtGui import QBrush, QColor, QPen
+from PySide6.QtWidgets import QWidget
+
+from gui.panels.planner_table import curve_pen
+from gui.theme import Theme
+from processing.labels.names import LABELS
+from processing.planning import formulas, report
+from processing.planning.formulas import PrecisionLaw
+from processing.planning.questions import Plan
+from processing.planning.yields import StarSample
+
+MAGS = np.linspace(10.0, 25.0, 151)
+SNRS = np.geomspace(1.0, 3000.0, 141)
+TIMES = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 360000.0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Stars that the program has measured: SNR and magnitude, errors by label, and their exposure in s (or NaN)."""
+
+    snr: np.ndarray
+    mag: np.ndarray
+    time: float = float("nan")
+    errors: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def snr_ratio(self) -> float:
+        """Return the median of measured over predicted SNR; NaN when the exposure or all magnitudes are unknown."""
+        low, high = formulas.MAG_POSSIBLE
+        good = (self.mag > low) & (self.mag < high) & (self.snr > 0)
+        if not (self.time > 0 and good.any()):
+            return float("nan")
+        return float(np.median(self.snr[good] / formulas.snr(self.mag[good], self.time)))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that the plots draw."""
+
+    plan: Plan
+    law: PrecisionLaw
+    theme: Theme
+    measured: Measured | None = None
+    sample: StarSample | None = None
+    chosen: str = ""
+    """The label whose curve is drawn strongly."""
+
+
+class LogAxis(pg.AxisItem):
+    """An axis of logarithms with round numbers at 1, 2, 5 of every decade."""
+
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
+        """Return where numbers and small ticks stand."""
+        decades = range(int(np.floor(minVal)), int(np.ceil(maxVal)) + 1)
+        steps = (1, 2, 5) if maxVal - minVal < 4 and size > 60 * (maxVal - minVal) else (1,)
+        major = [d + np.log10(s) for d in decades for s in steps]
+        minor = [d + np.log10(s) for d in decades for s in range(1, 10)]
+        inside = [[v for v in values if minVal <= v <= maxVal] for values in (major, minor)]
+        return [(1.0, inside[0]), (0.1, [v for v in inside[1] if v not in inside[0]])]
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        """Write the numbers themselves, not their logarithms."""
+        return [f"{10.0**v:.4g}" if spacing == 1.0 else "" for v in values]
+
+
+class TimeAxis(LogAxis):
+    """A logarithmic axis of times in seconds, minutes and hours."""
+
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
+        """Return the round times."""
+        return [(1.0, [v for v in np.log10(TIMES) if minVal <= v <= maxVal])]
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        """Write "10 min", "1 h"."""
+        words = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 36000: "10 h", 360000: "100 h"}
+        return [words[round(10.0**v)] for v in values]
+
+
+class PlannerPlot(pg.GraphicsLayoutWidget):
+    """One or two plots over the same axis, with a cursor, the band of trust, and a line of text under the cursor."""
+
+    read = Signal(str)
+    """What the cursor points at."""
+    title = ""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.ci.layout.setContentsMargins(0, 8, 8, 0)
+        self.scene_shown: Scene | None = None
+        self.plots: list[pg.PlotItem] = []
+        self._texts: list[tuple[pg.TextItem, pg.PlotItem, float]] = []
+        self._greys: list[pg.LinearRegionItem] = []
+        self._curves: dict[tuple[int, str], pg.PlotCurveItem] = {}
+        self._cursors: list[pg.InfiniteLine] = []
+        self.scene().sigMouseMoved.connect(self._on_moved)
+
+    def add_plot(self, left: str, bottom: str, axes: dict[str, pg.AxisItem], ranges: tuple[float, ...]) -> pg.PlotItem:
+        """Add a plot below the others; `ranges` are x from, to, y from, to in the plot's own coordinates."""
+        plot = self.addPlot(row=len(self.plots), col=0, axisItems=axes)
+        plot.setMenuEnabled(False)
+        plot.hideButtons()
+        plot.setLabel("left", left)
+        plot.setLabel("bottom", bottom)
+        plot.getAxis("left").setWidth(62)
+        x0, x1, y0, y1 = ranges
+        plot.setXRange(x0, x1, padding=0)
+        plot.setYRange(y0, y1, padding=0)
+        cursor = pg.InfiniteLine(angle=90)
+        cursor.hide()
+        plot.addItem(cursor, ignoreBounds=True)
+        self._cursors.append(cursor)
+        self.plots.append(plot)
+        return plot
+
+    def grey_out(self, plot: pg.PlotItem, x0: float, x1: float) -> None:
+        """Cover what lies below x0 and above x1: the formulas are not trusted there."""
+        for low, high in ((x0 - 1000.0, x0), (x1, x1 + 1000.0)):
+            region = pg.LinearRegionItem((low, high), movable=False, pen=QPen(Qt.PenStyle.NoPen))
+            region.setZValue(20)
+            plot.addItem(region, ignoreBounds=True)
+            self._greys.append(region)
+        for x, anchor in ((x0, (1, 0)), (x1, (0, 0))):
+            text = pg.TextItem("extrapolated", anchor=anchor)
+            text.setZValue(30)
+            plot.addItem(text, ignoreBounds=True)
+            self._texts.append((text, plot, x))
+        plot.getViewBox().sigRangeChanged.connect(self._on_range)
+
+    def add_line(self, plot: pg.PlotItem, angle: int) -> pg.InfiniteLine:
+        """Add a line that marks the star, the exposure or a target."""
+        line = pg.InfiniteLine(angle=angle)
+        plot.addItem(line, ignoreBounds=True)
+        return line
+
+    def mark(self, line: pg.InfiniteLine, value: float, text: str) -> None:
+        """Move a line that marks the star or the exposure, and write beside it what it means."""
+        line.setValue(value)
+        if not hasattr(line, "label"):
+            line.label = pg.InfLineLabel(line, position=0.04, anchors=[(0, 0.5), (0, 0.5)])
+        line.label.setFormat(text)
+        if self.scene_shown is not None:
+            line.label.setColor(QColor(self.scene_shown.theme.text))
+            line.setPen(pg.mkPen(self.scene_shown.theme.text, width=1.2))
+
+    def curve(self, plot: pg.PlotItem, name: str) -> pg.PlotCurveItem:
+        """Return the curve of a name in a plot, made when it is first asked for."""
+        key = (self.plots.index(plot), name)
+        if key not in self._curves:
+            self._curves[key] = pg.PlotCurveItem(antialias=True)
+            plot.addItem(self._curves[key], ignoreBounds=True)
+        return self._curves[key]
+
+    def draw_labels(self, plot: pg.PlotItem, x: np.ndarray, y: np.ndarray, scene: Scene) -> None:
+        """Draw the counted labels' curves, y of shape (n_x, n_label), and hide all others."""
+        number = self.plots.index(plot)
+        counted = [name for name, counts in zip(scene.plan.labels, scene.plan.counted, strict=True) if counts]
+        for i, name in enumerate(scene.plan.labels):
+            if name in counted:
+                width = 3.5 if name == scene.chosen else 2.0
+                self.curve(plot, name).setData(x, y[:, i], pen=curve_pen(name, scene.theme, width), connect="finite")
+        for (where, name), curve in self._curves.items():
+            if where == number and name in LABELS:
+                curve.setVisible(name in counted)
+
+    def show_scene(self, scene: Scene) -> None:
+        """Draw a plan; subclasses draw their curves in `draw`."""
+        if self.scene_shown is None or self.scene_shown.theme is not scene.theme:
+            self._take_theme(scene.theme)
+        self.scene_shown = scene
+        self.draw(scene)
+        self._on_range()
+
+    def draw(self, scene: Scene) -> None:
+        """Draw the curves."""
+        raise NotImplementedError
+
+    def read_out(self, x: float) -> str:
+        """Return what the plot says at a place on its axis."""
+        raise NotImplementedError
+
+    def _take_theme(self, theme: Theme) -> None:
+        self.setBackground(theme.panel)
+        faint = QColor(theme.panel)
+        faint.setAlpha(185)
+        for plot in self.plots:
+            for side in ("left", "bottom"):
+                axis = plot.getAxis(side)
+                axis.setPen(pg.mkPen(theme.line))
+                axis.setTextPen(pg.mkPen(theme.muted))
+                axis.setTickFont(self.font())
+                axis.label.setFont(self.font())
+        for region in self._greys:
+            region.setBrush(faint)
+            region.setHoverBrush(faint)
+        for text, _, _ in self._texts:
+            text.setColor(QColor(theme.muted))
+            text.setFont(self.font())
+        for line in self._cursors:
+            line.setPen(pg.mkPen(theme.muted, width=1))
+        self.take_theme(theme)
+
+    def take_theme(self, theme: Theme) -> None:
+        """Take on the colours of what a subclass has added."""
+
+    @Slot()
+    def _on_range(self) -> None:
+        for text, plot, x in self._texts:
+            text.setPos(x, plot.getViewBox().viewRange()[1][1])
+
+    @Slot(object)
+    def _on_moved(self, position: QPointF) -> None:
+        inside = next((p for p in self.plots if p.getViewBox().sceneBoundingRect().contains(position)), None)
+        for cursor in self._cursors:
+            cursor.setVisible(inside is not None)
+        if inside is None or self.scene_shown is None:
+            self.read.emit("")
+            return
+        x = float(inside.getViewBox().mapSceneToView(position).x())
+        for cursor in self._cursors:
+            cursor.setValue(x)
+        self.read.emit(self.read_out(x))
+
+    def leaveEvent(self, event: object) -> None:
+        """Take the cursor away with the mouse."""
+        self._on_moved(QPointF(-1, -1))
+        super().leaveEvent(event)
+
+
+def errors_text(scene: Scene, sigma: np.ndarray) -> str:
+    """Write the counted labels' errors in one line."""
+    return "   ".join(
+        f"{LABELS[name].symbol} {report.format_sigma(name, float(value), unit=name == 'teff')}"
+        for name, value, counts in zip(scene.plan.labels, sigma, scene.plan.counted, strict=True)
+        if counts
+    )
+
+
+def in_hundreds(labels: tuple[str, ...]) -> np.ndarray:
+    """Return what each label's error is divided by to share an axis in dex: 100 K for Teff, as in Fig. 13."""
+    return np.array([100.0 if name == "teff" else 1.0 for name in labels])
+
+
+SHARED_AXIS = "1σ error  (dex; Teff in 100 K)"
+
+
+class TargetLines:
+    """Dashed lines at the targets of the counted labels, one for each different value."""
+
+    def __init__(self, view: PlannerPlot, plot: pg.PlotItem) -> None:
+        self._view, self._plot = view, plot
+        self._lines: list[pg.InfiniteLine] = []
+
+    def show(self, values: np.ndarray, theme: Theme) -> None:
+        """Draw lines at the different ones of `values` (plot coordinates)."""
+        wanted = sorted(set(np.round(values[np.isfinite(values)], 6)))
+        while len(self._lines) < len(wanted):
+            self._lines.append(self._view.add_line(self._plot, 0))
+        pen = pg.mkPen(theme.muted, width=1, style=Qt.PenStyle.DashLine)
+        for i, line in enumerate(self._lines):
+            line.setVisible(i < len(wanted))
+            if i < len(wanted):
+                line.setValue(wanted[i])
+                line.setPen(pen)
+
+
+class SnrPlot(PlannerPlot):
+    """Error against SNR (Fig. 13): circles where each label reaches its target, a line at this star's SNR."""
+
+    title = "error – SNR"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plot = self.add_plot(
+            SHARED_AXIS, "SNR per 1.25 Å pixel", {"left": LogAxis("left"), "bottom": LogAxis("bottom")},
+            (np.log10(4.0), np.log10(1000.0), np.log10(0.005), np.log10(4.0)),
+        )  # fmt: skip
+        self.grey_out(self.plot, *np.log10(formulas.SNR_VALID))
+        self.targets = TargetLines(self, self.plot)
+        self.here = self.add_line(self.plot, 90)
+        self.reached = pg.ScatterPlotItem(size=9)
+        self.stars = pg.ScatterPlotItem(size=5, pen=None)
+        for item in (self.stars, self.reached):
+            self.plot.addItem(item, ignoreBounds=True)
+
+    def draw(self, scene: Scene) -> None:
+        """Draw errors at all SNR."""
+        plan, unit = scene.plan, in_hundreds(scene.plan.labels)
+        self.draw_labels(self.plot, np.log10(SNRS), np.log10(scene.law.sigma(SNRS, plan.floors) / unit), scene)
+        self.targets.show(np.log10(plan.targets / unit)[plan.counted], scene.theme)
+        self.mark(self.here, np.log10(plan.snr), f"SNR {plan.snr:.3g}")
+        shown = plan.counted & np.isfinite(plan.snr_needed) & (plan.snr_needed > 0)
+        names = [name for name, use in zip(plan.labels, shown, strict=True) if use]
+        pens = [pg.mkPen(curve_pen(name, scene.theme).color(), width=2) for name in names]
+        self.reached.setData(
+            np.log10(plan.snr_needed[shown]), np.log10((plan.targets / unit)[shown]), pen=pens,
+            brush=pg.mkBrush(scene.theme.panel),
+        )  # fmt: skip
+        self._draw_stars(scene)
+
+    def _draw_stars(self, scene: Scene) -> None:
+        places: list[np.ndarray] = []
+        colours: list[QBrush] = []
+        measured = scene.measured or Measured(np.empty(0), np.empty(0))
+        for name, divisor in zip(scene.plan.labels, in_hundreds(scene.plan.labels), strict=True):
+            errors = measured.errors.get(name)
+            if errors is None or not scene.plan.counted[scene.plan.labels.index(name)]:
+                continue
+            good = (errors > 0) & (measured.snr > 0)
+            places.append(np.log10([measured.snr[good], errors[good] / divisor]).T)
+            colour = curve_pen(name, scene.theme).color()
+            colour.setAlpha(110)
+            colours += [QBrush(colour)] * int(good.sum())
+        if places:
+            self.stars.setData(*np.concatenate(places).T, brush=colours)
+        else:
+            self.stars.clear()
+
+    def read_out(self, x: float) -> str:
+        """Return the errors at the cursor's SNR."""
+        scene, snr = self.scene_shown, 10.0**x
+        assert scene is not None
+        return f"SNR {snr:.3g}   {errors_text(scene, scene.law.sigma(snr, scene.plan.floors))}"
+
+
+class MagnitudePlot(PlannerPlot):
+    """SNR against magnitude with the SNR that each label needs (Fig. 14), and the errors below it."""
+
+    title = "error – V"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.top = self.add_plot("SNR", "", {"left": LogAxis("left")}, (12.0, 24.0, np.log10(3.0), np.log10(1500.0)))
+        self.top.getAxis("bottom").setStyle(showValues=False)
+        self.bottom = self.add_plot(
+            SHARED_AXIS, "V magnitude", {"left": LogAxis("left")}, (12.0, 24.0, np.log10(0.005), np.log10(4.0))
+        )
+        self.bottom.setXLink(self.top)
+        self.ci.layout.setRowStretchFactor(0, 2)
+        self.ci.layout.setRowStretchFactor(1, 3)
+        self.ci.layout.setVerticalSpacing(0)
+        for plot in self.plots:
+            self.grey_out(plot, *formulas.MAG_VALID)
+        self.targets = TargetLines(self, self.bottom)
+        self.here = [self.add_line(plot, 90) for plot in self.plots]
+        self.reached = pg.ScatterPlotItem(size=9)
+        self.bottom.addItem(self.reached, ignoreBounds=True)
+        self.stars = pg.ScatterPlotItem(size=6, pen=None)
+        self.top.addItem(self.stars, ignoreBounds=True)
+
+    def take_theme(self, theme: Theme) -> None:
+        """Draw measured stars in the accent colour."""
+        colour = QColor(theme.accent)
+        colour.setAlpha(120)
+        self.stars.setBrush(colour)
+
+    def draw(self, scene: Scene) -> None:
+        """Draw SNR and errors at all magnitudes after the plan's exposure."""
+        plan, theme, unit = scene.plan, scene.theme, in_hundreds(scene.plan.labels)
+        snr = formulas.snr(MAGS, plan.exposure.time, plan.wishes.scale)
+        self.curve(self.top, "snr").setData(MAGS, np.log10(snr), pen=pg.mkPen(theme.text, width=2.5))
+        needed = np.broadcast_to(plan.snr_needed, (2, len(plan.labels)))
+        with np.errstate(divide="ignore"):
+            self.draw_labels(self.top, np.array([10.0, 25.0]), np.log10(needed), scene)
+        self.draw_labels(self.bottom, MAGS, np.log10(scene.law.sigma(snr, plan.floors) / unit), scene)
+        self.targets.show(np.log10(plan.targets / unit)[plan.counted], theme)
+        for line, words in zip(self.here, (f"SNR {plan.snr:.3g}", f"V {plan.mag:.2f}"), strict=True):
+            self.mark(line, plan.mag, words)
+        shown = plan.counted & np.isfinite(plan.mag_limit)
+        pens = [pg.mkPen(curve_pen(n, theme).color(), width=2) for n, s in zip(plan.labels, shown, strict=True) if s]
+        self.reached.setData(
+            plan.mag_limit[shown], np.log10((plan.targets / unit)[shown]), pen=pens, brush=pg.mkBrush(theme.panel)
+        )
+        measured = scene.measured
+        if measured is None:
+            self.stars.clear()
+            self.curve(self.top, "formula").setData([], [])
+            return
+        good = np.isfinite(measured.mag) & (measured.snr > 0)
+        self.stars.setData(measured.mag[good], np.log10(measured.snr[good]))
+        if measured.time > 0:
+            dashed = pg.mkPen(theme.accent, width=2, style=Qt.PenStyle.DashLine)
+            self.curve(self.top, "formula").setData(MAGS, np.log10(formulas.snr(MAGS, measured.time)), pen=dashed)
+
+    def read_out(self, x: float) -> str:
+        """Return SNR and errors at the cursor's magnitude."""
+        scene = self.scene_shown
+        assert scene is not None
+        snr = float(formulas.snr(np.clip(x, *formulas.MAG_POSSIBLE), scene.plan.exposure.time, scene.plan.wishes.scale))
+        return f"V {x:.2f}   SNR {snr:.3g}   {errors_text(scene, scene.law.sigma(snr, scene.plan.floors))}"
+
+
+class TimePlot(PlannerPlot):
+    """Exposure time against magnitude: lines of constant precision."""
+
+    title = "time – V"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plot = self.add_plot(
+            "exposure time to the target", "V magnitude", {"left": TimeAxis("left")},
+            (12.0, 24.0, np.log10(5.0), np.log10(720000.0)),
+        )  # fmt: skip
+        self.grey_out(self.plot, *formulas.MAG_VALID)
+        self.star, self.exposure = self.add_line(self.plot, 90), self.add_line(self.plot, 0)
+
+    def draw(self, scene: Scene) -> None:
+        """Draw the time that every magnitude needs."""
+        plan = scene.plan
+        times = formulas.time_for_snr(MAGS[:, None], plan.snr_needed, plan.wishes.scale)
+        with np.errstate(divide="ignore"):
+            self.draw_labels(self.plot, MAGS, np.log10(times), scene)
+        self.mark(self.star, plan.mag, f"V {plan.mag:.2f}")
+        self.mark(self.exposure, np.log10(plan.exposure.time), report.format_time(plan.exposure.time))
+
+    def read_out(self, x: float) -> str:
+        """Return the times at the cursor's magnitude."""
+        scene = self.scene_shown
+        assert scene is not None
+        plan = scene.plan
+        times = formulas.time_for_snr(np.clip(x, *formulas.MAG_POSSIBLE), plan.snr_needed, plan.wishes.scale)
+        words = [
+            f"{LABELS[name].symbol} {report.format_time(float(time))}"
+            for name, time, counts in zip(plan.labels, times, plan.counted, strict=True)
+            if counts
+        ]
+        return "   ".join([f"V {x:.2f}", *words])
