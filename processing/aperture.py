@@ -40,7 +40,7 @@ def aperture_spectrum(
         raise StellacubeError(f"The aperture at x = {x:.1f}, y = {y:.1f} lies outside the cube.")
     flux, ivar = cube.box(rows, columns)
     good = ivar > 0
-    full = _circle(x, y, radius, _around(y, reach), _around(x, reach)).sum()
+    full = math.pi * radius**2
     weight = np.where(good, _circle(x, y, radius, rows, columns), 0.0)
     covered = weight.sum(axis=(1, 2))
     kept = covered > 0.5 * full
@@ -82,10 +82,9 @@ def _sky(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return sky, math.pi / 2 * scatter**2 / count
 
 
-def _around(centre: float, reach: float, size: int | None = None) -> slice:
-    """Return the whole pixels within `reach` of `centre`, cut at the image where `size` is given."""
-    start, stop = math.floor(centre - reach), math.ceil(centre + reach) + 1
-    return slice(start, stop) if size is None else slice(max(start, 0), min(stop, size))
+def _around(centre: float, reach: float, size: int) -> slice:
+    """Return the whole pixels of the image within `reach` of `centre`."""
+    return slice(max(math.floor(centre - reach), 0), min(math.ceil(centre + reach) + 1, size))
 
 
 def _circle(x: float, y: float, radius: float, rows: slice, columns: slice, fine: int = 10) -> np.ndarray:

@@ -311,7 +311,7 @@ class MuseCube:
         self, stored: np.ndarray, noise: np.ndarray | None, mask: np.ndarray | None, empty: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Turn stored numbers into flux (float32), mask (True: unusable) and variance."""
-        flux = (stored if self._scale == 1.0 else stored * np.float64(self._scale)).astype(np.float32)
+        flux = (stored if self._scale == 1.0 else stored * np.float64(self._scale)).astype(np.float32, copy=False)
         bad = ~np.isfinite(flux)
         flux[bad] = 0
         bad |= empty
@@ -322,7 +322,7 @@ class MuseCube:
         variance = to_variance(noise, self._file.noise_kind)
         if self._scale != 1.0:
             variance = variance * np.float64(self._scale) ** 2
-        bad |= ~(np.isfinite(variance) & (variance > 0))
+        bad |= ~((variance > 0) & (variance < np.inf))
         return flux, bad, variance
 
     def _sum(
@@ -338,7 +338,7 @@ class MuseCube:
             flux, bad, _ = self._layers(first, last)
             flux[bad] = 0
             total += flux.sum(axis=0, dtype=np.float64)
-            count += (last - first) - np.count_nonzero(bad, axis=0)
+            count += (last - first) - bad.sum(axis=0, dtype=np.int32)
             if spectrum is not None:
                 good = bad[0].size - np.count_nonzero(bad, axis=(1, 2))
                 spectrum[first:last] = masked_mean(flux.sum(axis=(1, 2), dtype=np.float64), good)

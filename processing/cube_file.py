@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import threading
 import warnings
 from dataclasses import dataclass
@@ -83,53 +82,57 @@ class CubeFile:
 
 
 class ImageReader:
-    """Reads blocks of layers through the file, and columns through a memory map, as native floating point.
+    """Reads blocks of layers and columns of spaxels from the file, as native numbers.
 
-    Layers are read rather than mapped so that a pass over the whole cube never holds more than one block; the map
-    serves single spaxels, and is advised that access is random (a default map reads ten times too much). The lock
-    lets several threads share one reader.
+    The file is read rather than mapped: the kernel maps far more of it than is touched (1.4 GB of a 3 GB cube after one
+    spaxel), and that counts as the program's memory. The lock lets several threads share one reader.
     """
 
     def __init__(self, path: Path, layout: ImageLayout) -> None:
         self.layout = layout
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
         self._lock = threading.Lock()
-        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        if hasattr(mmap, "MADV_RANDOM"):
-            self._map.madvise(mmap.MADV_RANDOM)
-        self._stored: np.ndarray | None = np.ndarray(layout.shape, layout.dtype, self._map, layout.offset)
 
     def layers(self, start: int, stop: int) -> np.ndarray:
         """Return the layers ``start..stop``, shape (stop - start, ny, nx)."""
         layout = self.layout
         block = np.empty((stop - start, *layout.shape[1:]), layout.dtype)
-        view = block.reshape(-1).view(np.uint8).data
-        with self._lock:
-            self._file.seek(layout.offset + start * layout.layer_bytes)
-            done = 0
-            while done < len(view):
-                count = self._file.readinto(view[done:])
-                if not count:
-                    raise StellacubeError(f"The file {self._file.name} ends in the middle of {layout.name}.")
-                done += count
+        self._fill(block.reshape(1, -1), layout.offset + start * layout.layer_bytes, 0)
         return self._physical(block)
 
-    def columns(self, y: slice, x: slice) -> np.ndarray:
-        """Return the spectra of a box of spaxels, shape (n_wave, len(y), len(x))."""
-        if self._stored is None:
-            raise StellacubeError("The cube has been closed.")
-        return self._physical(np.array(self._stored[:, y, x]))
+    def columns(self, rows: slice, columns: slice) -> np.ndarray:
+        """Return the spectra of a box of spaxels, shape (n_wave, len(rows), len(columns))."""
+        layout = self.layout
+        n_wave, _, nx = layout.shape
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        strip = np.empty((n_wave, (height - 1) * nx + width), layout.dtype)
+        first = layout.offset + (rows.start * nx + columns.start) * layout.dtype.itemsize
+        self._fill(strip, first, layout.layer_bytes)
+        return self._physical(np.stack([strip[:, i * nx : i * nx + width] for i in range(height)], axis=1))
 
     def close(self) -> None:
-        """Release the file and the map."""
-        self._stored = None
-        self._map.close()
+        """Release the file."""
         self._file.close()
 
+    def _fill(self, rows: np.ndarray, offset: int, step: int) -> None:
+        """Read every row of an array from the file, the first at byte `offset`, the next ones `step` bytes further."""
+        buffer = rows.view(np.uint8)
+        with self._lock:
+            if self._file.closed:
+                raise StellacubeError("The cube has been closed.", "Open it again.")
+            for i in range(len(buffer)):
+                self._file.seek(offset + i * step)
+                view = buffer[i].data
+                while len(view):
+                    count = self._file.readinto(view)
+                    if not count:
+                        raise StellacubeError(f"{self._file.name} ends in the middle of {self.layout.name}.")
+                    view = view[count:]
+
     def _physical(self, stored: np.ndarray) -> np.ndarray:
-        """Convert in native byte order: float64 stays, integers other than plain ones and the rest become float32."""
+        """Convert an array of its own to native byte order, in place, and to physical values where they are scaled."""
         layout = self.layout
-        native = stored.astype(layout.dtype.newbyteorder("="), copy=False)
+        native = stored if stored.dtype.isnative else stored.byteswap(inplace=True).view(stored.dtype.newbyteorder())
         plain = layout.scale == 1.0 and layout.zero == 0.0
         if plain and (layout.blank is None or layout.dtype.kind == "f"):
             return native

@@ -168,12 +168,13 @@ def flux_unit(header: Any) -> tuple[str, list[str]]:
     text = str(header.get("BUNIT", "") or "").strip()
     if not text:
         return "", ["The cube has no flux unit (BUNIT): its numbers are used as they are."]
-    squeezed = re.sub(r"[\s*()^.{}\[\]]", "", text.lower()).replace("angstroms", "angstrom").replace("ang", "a")
-    squeezed = squeezed.replace("strom", "").replace("sec", "s")
-    power = re.match(r"(10-20|1e-20)", squeezed)
-    body = squeezed[power.end() :] if power else ""
-    parts = sorted(re.findall(r"erg|/s|s-1|/cm2|cm-2|/a|a-1", body))
-    if power and len("".join(parts)) == len(body) and len(parts) == 4:
+    power = re.match(r"(10\s*(\*\*|\^)\s*\(?\s*-20\)?|1\.?0?e-20)", text.lower())
+    words = sorted(re.findall(r"[a-z]+", text.lower()[power.end() :])) if power else []
+    if (
+        len(words) == 4
+        and words[0] in _UNIT_SPELLINGS["angstrom"]
+        and words[1:] in (["cm", "erg", "s"], ["cm", "erg", "sec"])
+    ):
         return _FLUX_UNIT, []
     return text, []
 
