@@ -1,0 +1,101 @@
+"""Every command of the window in one table: menus, tool bar, shortcuts and the shortcut sheet are made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMainWindow
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """One command."""
+
+    id: str
+    menu: str
+    text: str
+    shortcut: str = ""
+    tip: str = ""
+    icon: str = ""
+    checkable: bool = False
+    line: bool = False
+    """A separating line goes before it in its menu."""
+
+
+ACTIONS: tuple[ActionSpec, ...] = (
+    ActionSpec("open", "&File", "&Open…", "Ctrl+O", "Open a cube, a star list, spectra or a session", "open"),
+    ActionSpec("open_folder", "&File", "Open &folder of spectra…", "Ctrl+Shift+O", "Open all spectra of a folder"),
+    ActionSpec("export", "&File", "&Export catalogue…", "Ctrl+E", "Save the catalogue as CSV, FITS, VOTable or ECSV",
+               "export", line=True),
+    ActionSpec("close_field", "&File", "&Close field", "Ctrl+W", "Close cube, stars and results", line=True),
+    ActionSpec("quit", "&File", "&Quit", "Ctrl+Q", "Leave Stellacube"),
+    ActionSpec("run", "&Run", "&Run…", "Ctrl+R", "Extract all stars and fit their labels", "run"),
+    ActionSpec("cancel", "&Run", "&Cancel", "Ctrl+.", "Stop what is going on; what is finished is kept"),
+    ActionSpec("look", "&View", "&Look", "Ctrl+1", "Image, spectrum and stars", checkable=True),
+    ActionSpec("explore", "&View", "&Explore", "Ctrl+2", "Diagrams, stars and spectrum", checkable=True),
+    ActionSpec("plan", "&View", "&Plan", "Ctrl+3", "What an exposure will give", checkable=True),
+    ActionSpec("white", "&View", "&White light", "W", "Show the mean over all wavelengths", line=True),
+    ActionSpec("slice", "&View", "&Slice", "S", "Show one wavelength"),
+    ActionSpec("residual", "&View", "&Residual", "R", "Show what the extraction left over"),
+    ActionSpec("next", "&View", "&Next layer", "Ctrl+Right", "One layer towards the red"),
+    ActionSpec("previous", "&View", "&Previous layer", "Ctrl+Left", "One layer towards the blue"),
+    ActionSpec("whole", "&View", "Whole &field", "Home", "Show the whole image"),
+    ActionSpec("lines", "&View", "Line &names", "L", "Mark strong stellar lines", checkable=True),
+    ActionSpec("next_star", "&View", "Next s&tar", "Ctrl+Down", "The next row of the table", line=True),
+    ActionSpec("previous_star", "&View", "Previous st&ar", "Ctrl+Up", "The row before"),
+    ActionSpec("nothing", "&View", "Select &nothing", "Escape", "Let go of the star or spaxel"),
+    ActionSpec("filter", "&View", "F&ilter stars", "Ctrl+F", "Go to the filter box"),
+    ActionSpec("reset_layout", "&View", "Reset la&yout", "", "Put all panels back into their places", line=True),
+    ActionSpec("shortcuts", "&Help", "&Keyboard shortcuts", "F1", "List all shortcuts"),
+    ActionSpec("about", "&Help", "&About Stellacube", "", "Version and licence"),
+)  # fmt: skip
+
+
+def build_actions(window: QMainWindow, slots: Mapping[str, Callable[..., object]]) -> dict[str, QAction]:
+    """Make the actions of the table, connect them, and put them into the window's menus.
+
+    Parameters
+    ----------
+    window : QMainWindow
+    slots : mapping
+        By the action's id, a bound method of an object in the GUI thread. Every action needs one.
+
+    Returns
+    -------
+    dict of QAction, by id
+    """
+    actions = {}
+    menus = {}
+    for title in ("&File", "&Run", "&View", "&Help"):
+        menus[title] = window.menuBar().addMenu(title)
+    for spec in ACTIONS:
+        action = QAction(spec.text, window, checkable=spec.checkable)
+        if spec.shortcut:
+            action.setShortcut(QKeySequence(spec.shortcut))
+        keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+        action.setToolTip(f"{spec.tip} ({keys})" if keys else spec.tip)
+        action.setStatusTip("")
+        action.triggered.connect(slots[spec.id])
+        if spec.line:
+            menus[spec.menu].addSeparator()
+        menus[spec.menu].addAction(action)
+        actions[spec.id] = action
+    return actions
+
+
+def shortcut_rows() -> list[tuple[str, str]]:
+    """Return what each shortcut does, for the sheet."""
+    rows = [
+        (QKeySequence(spec.shortcut).toString(QKeySequence.SequenceFormat.NativeText), spec.tip)
+        for spec in ACTIONS
+        if spec.shortcut
+    ]
+    return [
+        *rows,
+        ("← →", "With the image in focus: one layer back or forward"),
+        ("PgUp PgDn", "With the image in focus: twenty layers"),
+        ("Wheel", "Zoom image or wavelength axis; drag moves, double-click shows all"),
+        ("Click", "On a star: select it. On the image: pin the spaxel. On the spectrum: show that slice"),
+    ]

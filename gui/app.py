@@ -1,0 +1,67 @@
+"""Starts the window: the application, its looks, its last line of defence; heavy imports wait until it is shown."""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
+
+from gui.settings import Preferences
+from gui.theme import ThemeManager, application_icon
+
+
+def make_application() -> QApplication:
+    """Return the application, made and named."""
+    existing = QApplication.instance()
+    if isinstance(existing, QApplication):
+        return existing
+    QGuiApplication.setHighDpiScaleFactorRoundingPolicy(Qt.HighDpiScaleFactorRoundingPolicy.PassThrough)
+    application = QApplication(sys.argv[:1])
+    application.setApplicationName("Stellacube")
+    application.setOrganizationName("Stellacube")
+    application.setDesktopFileName("stellacube")
+    application.setWindowIcon(application_icon())
+    return application
+
+
+def main(paths: Sequence[str | Path] = ()) -> int:
+    """Show the window, open what was given, and return the exit code once it is closed.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Cubes, star lists, spectra or a session.
+
+    Returns
+    -------
+    int
+    """
+    if sys.stderr is not None:
+        faulthandler.enable()
+    application = make_application()
+    from gui.main_window import MainWindow
+    from gui.notifications import Notifications
+
+    preferences = Preferences()
+    themes = ThemeManager(application, preferences.appearance)
+    notifications = Notifications()
+    notifications.install()
+    window = MainWindow(themes, preferences, notifications)
+    window.show()
+    if paths:
+        given = [Path(path).expanduser().absolute() for path in paths]
+        QTimer.singleShot(0, window, lambda: window.open_paths(given))
+    signal.signal(signal.SIGINT, lambda *_: window.close())
+    heartbeat = QTimer(window)  # gives Python a moment to notice Ctrl+C in the terminal
+    heartbeat.timeout.connect(int)
+    heartbeat.start(500)
+    try:
+        return application.exec()
+    finally:
+        notifications.uninstall()

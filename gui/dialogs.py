@@ -1,0 +1,214 @@
+"""The few dialogs: start a run, details of a problem, the shortcut sheet, about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtGui import QFontDatabase, QGuiApplication
+from PySide6.QtWidgets import (
+    QDialog,
+    QFileDialog,
+    QFormLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+import processing
+from gui.actions import shortcut_rows
+from gui.document import Document
+from gui.notifications import Notification
+from gui.theme import GRID, application_icon
+
+
+def default_output(document: Document) -> Path:
+    """Return the folder that results go to unless the user says otherwise: beside the input, named after it."""
+    if document.session is not None:
+        return Path(document.session.path).parent
+    if document.cube_path is not None:
+        stem = document.cube_path.name.partition(".fits")[0]
+        return document.cube_path.parent / f"{stem}_stellacube"
+    if document.spectra:
+        folder = document.spectra[0].parent
+        return folder.parent / f"{folder.name}_stellacube"
+    return Path.home() / "stellacube"
+
+
+def _column(dialog: QDialog) -> QVBoxLayout:
+    """Give a dialog its margins."""
+    column = QVBoxLayout(dialog)
+    column.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
+    column.setSpacing(2 * GRID)
+    return column
+
+
+def _headline(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setObjectName("headline")
+    return label
+
+
+class RunDialog(QDialog):
+    """Says what will be done and asks only where the results go."""
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Run")
+        self.setMinimumWidth(560)
+        form = QFormLayout()
+        form.setHorizontalSpacing(2 * GRID)
+        form.setVerticalSpacing(GRID)
+        if document.cube_path is not None:
+            form.addRow(_muted("Cube"), QLabel(document.cube_path.name))
+            form.addRow(_muted("Stars"), QLabel(_stars_text(document)))
+        else:
+            form.addRow(_muted("Spectra"), QLabel(f"{len(document.spectra)} files"))
+        self.folder = QLineEdit(str(default_output(document)))
+        self.folder.setAccessibleName("Folder for the results")
+        self.folder.textChanged.connect(self._on_folder)
+        browse = QPushButton("Choose…", autoDefault=False)
+        browse.clicked.connect(self._on_browse)
+        row = QHBoxLayout()
+        row.setSpacing(GRID)
+        row.addWidget(self.folder, 1)
+        row.addWidget(browse)
+        form.addRow(_muted("Results in"), row)
+        note = QLabel(
+            "The session, the catalogue (CSV and FITS) and one FITS file per spectrum. "
+            "A run that was interrupted goes on where it stopped.",
+            wordWrap=True,
+        )
+        note.setObjectName("muted")
+        self.start = QPushButton("Run", default=True)
+        self.start.setObjectName("primary")
+        self.start.clicked.connect(self.accept)
+        cancel = QPushButton("Cancel", autoDefault=False)
+        cancel.clicked.connect(self.reject)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(GRID)
+        buttons.addStretch(1)
+        buttons.addWidget(cancel)
+        buttons.addWidget(self.start)
+        column = _column(self)
+        title = "Extract all stars and fit their labels" if document.cube_path else "Fit the labels of all spectra"
+        column.addWidget(_headline(title))
+        column.addLayout(form)
+        column.addWidget(note)
+        column.addLayout(buttons)
+        self.start.setFocus()
+
+    @property
+    def output(self) -> Path:
+        """The folder for the results."""
+        return Path(self.folder.text().strip()).expanduser()
+
+    @Slot(str)
+    def _on_folder(self, text: str) -> None:
+        self.start.setEnabled(bool(text.strip()))
+
+    @Slot()
+    def _on_browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder for the results", str(self.output.parent))
+        if folder:
+            self.folder.setText(folder)
+
+
+def _muted(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setObjectName("muted")
+    return label
+
+
+def _stars_text(document: Document) -> str:
+    """Say where the stars come from."""
+    if document.stars is not None and document.stars_path is not None:
+        return f"{len(document.stars):n} in {document.stars_path.name}"
+    if document.stars_path is not None:
+        return document.stars_path.name
+    return "found on the white-light image (no list is open)"
+
+
+class DetailsDialog(QDialog):
+    """Shows what exactly went wrong, to read and to copy."""
+
+    def __init__(self, notification: Notification, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Details")
+        self.resize(760, 420)
+        sentence = QLabel(notification.text, wordWrap=True)
+        sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._text = f"{notification.text}\n\n{notification.details}"
+        box = QPlainTextEdit(notification.details, readOnly=True)
+        box.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        box.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        box.setAccessibleName("Details")
+        copy = QPushButton("Copy")
+        copy.clicked.connect(self.copy)
+        close = QPushButton("Close", default=True)
+        close.clicked.connect(self.accept)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addWidget(copy)
+        buttons.addWidget(close)
+        column = _column(self)
+        column.addWidget(sentence)
+        column.addWidget(box, 1)
+        column.addLayout(buttons)
+
+    @Slot()
+    def copy(self) -> None:
+        """Copy sentence and details."""
+        QGuiApplication.clipboard().setText(self._text)
+
+
+class ShortcutSheet(QDialog):
+    """Lists all shortcuts, made from the table of actions."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Keyboard shortcuts")
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(2 * GRID)
+        grid.setVerticalSpacing(GRID - 2)
+        rows = shortcut_rows()
+        half = (len(rows) + 1) // 2
+        for n, (keys, text) in enumerate(rows):
+            side = 3 * (n // half)
+            label = QLabel(keys)
+            label.setObjectName("title")
+            grid.addWidget(label, n % half, side)
+            grid.addWidget(QLabel(text), n % half, side + 1)
+        grid.setColumnMinimumWidth(2, 2 * GRID)
+        column = _column(self)
+        column.addWidget(_headline("Keyboard and mouse"))
+        column.addLayout(grid)
+
+
+class AboutDialog(QDialog):
+    """Says what this program is."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("About Stellacube")
+        picture = QLabel()
+        picture.setPixmap(application_icon().pixmap(72, 72))
+        text = QLabel(
+            "From a MUSE data cube and a star list to a catalogue of stellar labels.<br>"
+            "BSD 3-clause licence. Typeface: Inter, SIL Open Font License.",
+        )
+        text.setObjectName("muted")
+        right = QVBoxLayout()
+        right.addWidget(_headline(f"Stellacube {processing.__version__}"))
+        right.addWidget(text)
+        row = QHBoxLayout()
+        row.setSpacing(2 * GRID)
+        row.addWidget(picture)
+        row.addLayout(right)
+        column = _column(self)
+        column.addLayout(row)

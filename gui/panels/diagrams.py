@@ -1,0 +1,154 @@
+"""Diagrams of the fitted labels: Kiel diagram and abundances; a click selects the star everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, QSize, Slot
+from PySide6.QtWidgets import QVBoxLayout
+
+from gui.document import Document
+from gui.panels.panel import EmptyState, Panel, Segments
+from gui.panels.plot_items import faded, style_plot
+from gui.selection import Selection
+from gui.star_rows import Column
+from gui.theme import Theme, ThemeManager
+
+DIAGRAMS = {
+    "kiel": ("teff", "logg", True, True),
+    "mg": ("fe_h", "mg_fe", False, False),
+    "rv": ("fe_h", "rv", False, False),
+}
+"""Columns of both axes, and whether they run backwards."""
+CHOICES = (
+    ("kiel", "Kiel", "Gravity against temperature"),
+    ("mg", "[Mg/Fe]", "[Mg/Fe] against [Fe/H]"),
+    ("rv", "RV", "Radial velocity against [Fe/H]"),
+)
+REACH = 10.0
+
+
+class DiagramsPanel(Panel):
+    """Shows one label against another."""
+
+    name = "diagrams"
+    title = "Diagram"
+
+    def __init__(self, document: Document, selection: Selection, themes: ThemeManager) -> None:
+        super().__init__(themes, EmptyState("diagram", "No labels yet", "After a run, the Kiel diagram of the stars."))
+        self._document, self._selection = document, selection
+        self._theme = themes.theme
+        self._x = self._y = np.empty(0)
+        self._rows = np.empty(0, int)
+        self.choice = Segments(CHOICES)
+        self.choice.choose("kiel")
+        self.choice.chosen.connect(self._on_choice)
+        self.header.tools.addStretch(1)
+        self.header.tools.addWidget(self.choice)
+        self.view = pg.PlotWidget()
+        self.view.setAccessibleName("Diagram")
+        self.view.getPlotItem().layout.setContentsMargins(6, 4, 12, 4)
+        self.errors = pg.ErrorBarItem(x=np.empty(0), y=np.empty(0))
+        self.points = pg.ScatterPlotItem(pxMode=True, size=8, hoverable=True, hoverSize=11)
+        self.mark = pg.ScatterPlotItem(pxMode=True, size=15, brush=None)
+        for item in (self.errors, self.points, self.mark):
+            self.view.addItem(item, ignoreBounds=item is not self.points)
+        self.view.scene().sigMouseClicked.connect(self._on_clicked)
+        column = QVBoxLayout(self.body)
+        column.setContentsMargins(0, 0, 0, 4)
+        column.addWidget(self.view)
+        document.rows_changed.connect(self._on_rows)
+        selection.star_changed.connect(self._on_star)
+        self.finish()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take on the colours of a theme."""
+        self._theme = theme
+        self.view.setBackground(theme.panel)
+        style_plot(self.view.getPlotItem(), theme, self.themes.small_font)
+        self._draw()
+
+    @Slot()
+    def _on_rows(self) -> None:
+        self._draw()
+        self.view.autoRange()
+
+    @Slot(str)
+    def _on_choice(self, name: str) -> None:
+        self._draw()
+        self.view.autoRange()
+
+    def _columns(self) -> tuple[Column, Column] | None:
+        rows = self._document.rows
+        if rows is None:
+            return None
+        x, y = (rows.column(name) for name in DIAGRAMS[self.choice.current or "kiel"][:2])
+        return (x, y) if x is not None and y is not None else None
+
+    def _draw(self) -> None:
+        columns, rows = self._columns(), self._document.rows
+        there = columns is not None and bool(np.isfinite(columns[0].values).any())
+        self.show_body(there)
+        if columns is None or rows is None or not there:
+            return
+        x, y = columns
+        _, _, back_x, back_y = DIAGRAMS[self.choice.current]
+        known = np.isfinite(x.values) & np.isfinite(y.values)
+        self._rows = np.flatnonzero(known)
+        self._x, self._y = x.values[known], y.values[known]
+        theme = self._theme
+        colours = {"good": theme.accent, "warn": theme.warn, "bad": theme.bad, "none": theme.muted}
+        symbols = {"good": "o", "warn": "t1", "bad": "x", "none": "o"}
+        quality = [rows.quality[row] for row in self._rows]
+        self.points.setData(
+            x=self._x, y=self._y, symbol=[symbols[q] for q in quality],
+            brush=[faded(colours[q], 0.75) for q in quality],
+            pen=[pg.mkPen(theme.panel if q != "bad" else colours[q], width=0.8) for q in quality],
+        )  # fmt: skip
+        self._draw_errors(x, y, known)
+        plot = self.view.getPlotItem()
+        for side, column in (("bottom", x), ("left", y)):
+            unit = f" ({column.unit})" if column.unit not in ("", "dex") else ""
+            plot.setLabel(side, column.title + unit)
+        plot.getAxis("left").setWidth(50)
+        self.view.invertX(back_x)
+        self.view.invertY(back_y)
+        self._on_star(self._selection.star)
+
+    def _draw_errors(self, x: Column, y: Column, known: np.ndarray) -> None:
+        rows = self._document.rows
+        assert rows is not None
+        sizes = []
+        for column in (x, y):
+            error = rows.column(f"{column.name}_err_cal") or rows.column(f"{column.name}_err")
+            values = error.values[known] if error is not None else np.zeros(int(known.sum()))
+            sizes.append(2 * np.where(np.isfinite(values), values, 0.0))
+        self.errors.setData(
+            x=self._x, y=self._y, width=sizes[0], height=sizes[1], pen=pg.mkPen(faded(self._theme.muted, 0.35))
+        )
+
+    @Slot(str)
+    def _on_star(self, star_id: str) -> None:
+        rows = self._document.rows
+        row = rows.index.get(star_id, -1) if rows is not None else -1
+        found = np.flatnonzero(self._rows == row)
+        self.mark.setData(self._x[found], self._y[found], pen=pg.mkPen(self._theme.fit, width=2.2))
+
+    def _on_clicked(self, event: pg.GraphicsScene.mouseEvents.MouseClickEvent) -> None:
+        rows = self._document.rows
+        if rows is None or not len(self._x):
+            return
+        if event.double():
+            self.view.autoRange()
+            return
+        box = self.view.getViewBox()
+        place: QPointF = box.mapSceneToView(event.scenePos())
+        width, height = (abs(size) or 1.0 for size in box.viewPixelSize())
+        distance = np.hypot((self._x - place.x()) / width, (self._y - place.y()) / height)
+        nearest = int(np.argmin(distance))
+        if distance[nearest] <= REACH:
+            self._selection.set_star(str(rows.star_id[self._rows[nearest]]))
+
+    def sizeHint(self) -> QSize:
+        """About square."""
+        return QSize(420, 260)

@@ -1,0 +1,172 @@
+"""What all panels share: a header with the title and the panel's own controls, and what to say while it is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui.theme import GRID, Theme, ThemeManager, icon, pixmap
+
+
+class Header(QFrame):
+    """The line above a panel: title left, controls right. It is the handle by which the panel is moved."""
+
+    maximise = Signal()
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.setObjectName("header")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 6, 6, 6)
+        row.setSpacing(GRID)
+        self.title = QLabel(title)
+        self.title.setObjectName("title")
+        row.addWidget(self.title)
+        self.toolbox = QWidget()
+        self.tools = QHBoxLayout(self.toolbox)
+        self.tools.setContentsMargins(0, 0, 0, 0)
+        self.tools.setSpacing(GRID)
+        row.addWidget(self.toolbox, 1)
+        self.button = QToolButton()
+        self.button.setAccessibleName(f"Show {title} alone")
+        self.button.setToolTip("Show this panel alone, and back (double-click on the title)")
+        self.button.clicked.connect(self.maximise)
+        row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignRight)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Show the panel alone, or all of them again."""
+        self.maximise.emit()
+
+
+class EmptyState(QWidget):
+    """Says in the middle of an empty panel what belongs there and how it gets there."""
+
+    def __init__(self, picture: str, headline: str, text: str) -> None:
+        super().__init__()
+        self._picture = picture
+        self._image = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
+        self.headline = QLabel(headline, alignment=Qt.AlignmentFlag.AlignCenter)
+        self.headline.setObjectName("headline")
+        self.text = QLabel(text, alignment=Qt.AlignmentFlag.AlignCenter)
+        self.text.setObjectName("muted")
+        for label in (self.headline, self.text):
+            label.setWordWrap(True)
+        self.actions = QHBoxLayout()
+        self.actions.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(3 * GRID, 2 * GRID, 3 * GRID, 3 * GRID)
+        column.setSpacing(GRID)
+        column.addStretch(1)
+        column.addWidget(self._image)
+        column.addWidget(self.headline)
+        column.addWidget(self.text)
+        column.addLayout(self.actions)
+        column.addStretch(1)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Draw the picture in the theme's quiet colour."""
+        self._image.setPixmap(pixmap(self._picture, theme.muted, 36, self.devicePixelRatioF()))
+
+
+class Segments(QFrame):
+    """A few exclusive choices side by side."""
+
+    chosen = Signal(str)
+
+    def __init__(self, choices: Sequence[tuple[str, str, str]]) -> None:
+        """Take (name, text, tooltip) of every choice."""
+        super().__init__()
+        self.setObjectName("segments")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        self._group = QButtonGroup(self)
+        self._buttons: dict[str, QToolButton] = {}
+        for name, text, tip in choices:
+            button = QToolButton(text=text, toolTip=tip, checkable=True)
+            button.setAccessibleName(text)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            bold = button.font()
+            bold.setWeight(bold.Weight.DemiBold)
+            button.setMinimumWidth(button.fontMetrics().horizontalAdvance(text) + 30)
+            self._group.addButton(button)
+            self._buttons[name] = button
+            row.addWidget(button)
+        self._group.buttonClicked.connect(self._on_clicked)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    @property
+    def current(self) -> str:
+        """Name of the choice that is on; "" when none is."""
+        return next((name for name, button in self._buttons.items() if button.isChecked()), "")
+
+    def choose(self, name: str) -> None:
+        """Switch a choice on without telling anybody."""
+        self._buttons[name].setChecked(True)
+
+    def button(self, name: str) -> QToolButton:
+        """Return one of the buttons."""
+        return self._buttons[name]
+
+    def _on_clicked(self) -> None:
+        self.chosen.emit(self.current)
+
+
+class Panel(QFrame):
+    """A part of the window that is useful alone; the window puts it into a dock."""
+
+    name = ""
+    title = ""
+    maximise = Signal()
+
+    def __init__(self, themes: ThemeManager, empty: EmptyState) -> None:
+        super().__init__()
+        self.setObjectName("panel")
+        self.themes = themes
+        self.header = Header(self.title)
+        self.header.maximise.connect(self.maximise)
+        self.empty = empty
+        self.body = QWidget()
+        self._pages = QStackedWidget()
+        self._pages.addWidget(empty)
+        self._pages.addWidget(self.body)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._pages)
+
+    def finish(self) -> None:
+        """Take on the theme, once everything is built."""
+        self.show_body(False)
+        self.themes.changed.connect(self._on_theme)
+        self._on_theme(self.themes.theme)
+
+    def show_body(self, shown: bool) -> None:
+        """Show the panel's content, or what to say while it is empty."""
+        self._pages.setCurrentWidget(self.body if shown else self.empty)
+        self.header.toolbox.setVisible(shown)
+
+    @property
+    def is_empty(self) -> bool:
+        """True while the panel only says what belongs there."""
+        return self._pages.currentWidget() is self.empty
+
+    def _on_theme(self, theme: Theme) -> None:
+        self.empty.set_theme(theme)
+        self.header.button.setIcon(icon("maximise", theme))
+        self.set_theme(theme)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take on the colours of a theme."""

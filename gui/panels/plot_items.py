@@ -1,0 +1,166 @@
+"""Small pieces of the plots: pale bands, an error band, named lines, and axes in the window's colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QPainter, QPolygonF
+from PySide6.QtWidgets import QGraphicsPathItem, QStyleOptionGraphicsItem, QWidget
+
+from gui.theme import Theme
+
+LINES: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("Hβ", (4861.33,)),
+    ("Mg b", (5167.32, 5172.68, 5183.60)),
+    ("Fe", (5269.54, 5328.04)),
+    ("Na D", (5889.95, 5895.92)),
+    ("Hα", (6562.82,)),
+    ("Ca II", (8498.02, 8542.09, 8662.14)),
+)
+"""Strong stellar lines in air, Angstrom (NIST); the name is written once per group."""
+
+
+def faded(colour: str, alpha: float) -> QColor:
+    """Return a colour made transparent."""
+    result = QColor(colour)
+    result.setAlphaF(alpha)
+    return result
+
+
+class Bands(pg.GraphicsObject):
+    """Vertical bands over the whole height of a plot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bands: list[tuple[float, float]] = []
+        self._colour = QColor()
+        self.setZValue(-10)
+
+    def set_bands(self, bands: Sequence[tuple[float, float]]) -> None:
+        """Show bands from one x to another."""
+        self.prepareGeometryChange()
+        self._bands = list(bands)
+        self.update()
+
+    def set_colour(self, colour: QColor) -> None:
+        """Fill the bands with a colour."""
+        self._colour = colour
+        self.update()
+
+    def viewTransformChanged(self) -> None:
+        """Follow the view."""
+        self.prepareGeometryChange()
+
+    def boundingRect(self) -> QRectF:
+        """Return the whole view."""
+        return QRectF(self.viewRect() or QRectF())
+
+    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
+        """Fill the bands in sight."""
+        view = self.boundingRect()
+        for low, high in self._bands:
+            if high > view.left() and low < view.right():
+                painter.fillRect(QRectF(low, view.top(), high - low, view.height()), self._colour)
+
+
+class ErrorBand(QGraphicsPathItem):
+    """The area between two curves, interrupted where there is no error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setPen(pg.mkPen(None))
+        self.setZValue(-5)
+
+    def set_data(self, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+        """Fill between two curves wherever both are finite."""
+        from PySide6.QtGui import QPainterPath
+
+        path = QPainterPath()
+        for start, stop in runs(np.isfinite(low) & np.isfinite(high)):
+            if stop - start > 1:
+                xs = np.concatenate([x[start:stop], x[start:stop][::-1]])
+                ys = np.concatenate([high[start:stop], low[start:stop][::-1]])
+                path.addPolygon(QPolygonF([QPointF(a, b) for a, b in zip(xs.tolist(), ys.tolist(), strict=True)]))
+        self.setPath(path)
+
+
+def runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Return start and stop of every run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def bands_of(wave: np.ndarray, mask: np.ndarray) -> list[tuple[float, float]]:
+    """Return the wavelength ranges of masked pixels, half a pixel wider on both sides."""
+    if len(wave) < 2:
+        return []
+    half = float(np.median(np.diff(wave))) / 2
+    return [(float(wave[a]) - half, float(wave[b - 1]) + half) for a, b in runs(mask)]
+
+
+class LineNames:
+    """Marks of strong lines in a plot, moved with the star's velocity."""
+
+    def __init__(self, plot: pg.PlotItem) -> None:
+        self._marks: list[tuple[pg.InfiniteLine, float]] = []
+        for name, waves in LINES:
+            for n, wave in enumerate(waves):
+                options = {"position": 0.965, "movable": False, "anchors": [(0, 0), (0, 0)]}
+                label = name if n == 0 else None
+                mark = pg.InfiniteLine(pos=wave, angle=90, movable=False, label=label, labelOpts=options)
+                mark.setZValue(-8)
+                plot.addItem(mark, ignoreBounds=True)
+                self._marks.append((mark, wave))
+
+    def place(self, to_frame: np.ndarray | None, velocity_factor: float) -> None:
+        """Put the marks at their wavelengths (all of `LINES`, in the frame of the plot) times (1 + v/c)."""
+        for n, (mark, wave) in enumerate(self._marks):
+            mark.setPos(float(wave if to_frame is None else to_frame[n]) * velocity_factor)
+
+    @property
+    def waves(self) -> np.ndarray:
+        """Wavelengths in air, one per mark."""
+        return np.array([wave for _, wave in self._marks])
+
+    def set_visible(self, visible: bool) -> None:
+        """Show or hide the marks."""
+        for mark, _ in self._marks:
+            mark.setVisible(visible)
+
+    def set_theme(self, theme: Theme, font: QFont) -> None:
+        """Take on the theme's quiet colour."""
+        for mark, _ in self._marks:
+            mark.setPen(pg.mkPen(faded(theme.muted, 0.45), width=1, style=Qt.PenStyle.DotLine))
+            if hasattr(mark, "label"):
+                mark.label.setColor(theme.muted)
+                mark.label.setFont(font)
+
+
+def style_plot(plot: pg.PlotItem, theme: Theme, font: QFont) -> None:
+    """Give a plot the theme's colours: thin axes left and below, small figures, no frame."""
+    for side in ("left", "bottom"):
+        axis = plot.getAxis(side)
+        axis.enableAutoSIPrefix(False)
+        axis.setPen(pg.mkPen(theme.line, width=1))
+        axis.setTextPen(pg.mkPen(theme.muted))
+        axis.setTickFont(font)
+        axis.setStyle(tickLength=-4, tickTextOffset=4)
+        axis.label.setFont(font)
+    plot.hideButtons()
+    plot.setMenuEnabled(False)
+
+
+def pretty_unit(unit: str) -> str:
+    """Return a flux unit as it is printed in papers."""
+    text = unit.replace(" ", "")
+    for old, new in (("10**(-20)*", "10⁻²⁰ "), ("1e-20", "10⁻²⁰ "), ("10^-20", "10⁻²⁰ "), ("1e-20*", "10⁻²⁰ ")):
+        text = text.replace(old, new)
+    for old, new in (
+        ("**(-1)", "⁻¹"), ("**-1", "⁻¹"), ("**-2", "⁻²"), ("/cm**2", " cm⁻²"), ("/cm2", " cm⁻²"), ("/s", " s⁻¹"),
+        ("/Angstrom", " Å⁻¹"), ("/AA", " Å⁻¹"), ("Angstrom", "Å"), ("*", " "),
+    ):  # fmt: skip
+        text = text.replace(old, new)
+    return " ".join(text.split())

@@ -1,0 +1,241 @@
+"""The image itself: pixels, stars on it, compass and scale bar; zoomed and moved with the mouse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QKeyEvent, QPainter, QPainterPath, QPaintEvent, QPen
+from PySide6.QtWidgets import QWidget
+
+from gui.display import scale_bar
+from gui.theme import CANVAS, SELECTED, status_colour
+
+RING = 12
+"""Diameter of a star's ring on the screen, device-independent pixels."""
+REACH = 9.0
+"""A click this close to a star, on the screen, means the star."""
+
+
+class SkyView(pg.PlotWidget):
+    """An image with stars; (x, y) are 0-based pixels with whole numbers at the pixels' centres."""
+
+    hovered = Signal(object)
+    """(x, y) under the mouse, or None when it left."""
+    clicked = Signal(float, float)
+    star_clicked = Signal(str)
+    stepped = Signal(int)
+    """Layers to go forward (or back), by the arrow keys."""
+
+    def __init__(self) -> None:
+        super().__init__(background=CANVAS)
+        self.setAccessibleName("Image of the field")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setFrameShape(self.Shape.NoFrame)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.hideAxis("left")
+        self.hideAxis("bottom")
+        self.box: pg.ViewBox = self.getViewBox()
+        self.box.setAspectLocked(True)
+        self.box.setDefaultPadding(0.02)
+        self.image = pg.ImageItem(axisOrder="row-major")
+        self._stars = pg.ScatterPlotItem(pxMode=True, brush=None)
+        self._ring = pg.ScatterPlotItem(pxMode=True, brush=None, size=RING + 8)
+        self._cross = pg.ScatterPlotItem(pxMode=True, brush=None, symbol="s", size=10)
+        for item in (self.image, self._stars, self._cross, self._ring):
+            self.addItem(item, ignoreBounds=item is not self.image)
+        self._names: list[str] = []
+        self._places = np.empty((0, 2))
+        self.overlay = _Overlay(self)
+        self.box.sigRangeChanged.connect(self._on_range)
+        self.scene().sigMouseMoved.connect(self._on_moved)
+        self.scene().sigMouseClicked.connect(self._on_clicked)
+        self.viewport().installEventFilter(self)
+
+    # What is shown
+
+    def set_pixels(self, pixels: np.ndarray, low: float, high: float) -> None:
+        """Show an image between two limits; the view stays where it is unless the size changes."""
+        ny, nx = pixels.shape
+        fresh = self.image.image is None or self.image.image.shape != pixels.shape
+        self.image.setImage(pixels, autoLevels=False, levels=(low, high))
+        if fresh:
+            self.image.setRect(QRectF(-0.5, -0.5, nx, ny))
+            self.show_all()
+
+    def clear_pixels(self) -> None:
+        """Show no image."""
+        self.image.clear()
+
+    def show_all(self) -> None:
+        """Show the whole image."""
+        if self.image.image is not None:
+            self.box.setRange(self.image.mapRectToParent(self.image.boundingRect()), padding=0.02)
+
+    def set_stars(self, names: Sequence[str], x: np.ndarray, y: np.ndarray, status: Sequence[str]) -> None:
+        """Show stars as rings coloured by status; those without a position are left out."""
+        known = np.isfinite(x) & np.isfinite(y)
+        self._names = [name for name, keep in zip(names, known, strict=True) if keep]
+        self._places = np.column_stack([x[known], y[known]])
+        kinds = [kind for kind, keep in zip(status, known, strict=True) if keep]
+        pens = {kind: pg.mkPen(status_colour(kind), width=1.4) for kind in set(kinds)}
+        sizes = [RING - 4 if kind in ("faint", "outside", "contaminant", "confused") else RING for kind in kinds]
+        self._stars.setData(x=self._places[:, 0], y=self._places[:, 1], pen=[pens[kind] for kind in kinds], size=sizes)
+
+    def set_stars_visible(self, visible: bool) -> None:
+        """Show or hide the rings; the current star keeps its own."""
+        self._stars.setVisible(visible)
+
+    def mark_star(self, name: str) -> None:
+        """Mark the current star; "" marks none. The view moves only when the star is out of sight."""
+        if name not in self._names:
+            self._ring.setData([], [])
+            return
+        x, y = self._places[self._names.index(name)]
+        self._ring.setData([x], [y], pen=pg.mkPen(SELECTED, width=2.4))
+        view = self.box.viewRect()
+        if not view.contains(QPointF(x, y)) and self._on_image(x, y):
+            self.box.translateBy(x - view.center().x(), y - view.center().y())
+
+    def mark_spaxel(self, spaxel: tuple[int, int] | None) -> None:
+        """Mark the pinned spaxel, or none."""
+        places = ([spaxel[0]], [spaxel[1]]) if spaxel else ([], [])
+        self._cross.setData(*places, pen=pg.mkPen(SELECTED, width=2))
+
+    def set_sky(self, north: tuple[float, float] | None, east: tuple[float, float] | None, pixel_scale: float) -> None:
+        """Say where north and east are, as directions in pixels, and how many arcsec a pixel has (NaN: unknown)."""
+        self.overlay.north, self.overlay.east, self.overlay.pixel_scale = north, east, pixel_scale
+        self.overlay.update()
+
+    # The mouse and the keys
+
+    def star_at(self, x: float, y: float) -> str:
+        """Return the star whose ring is under a position, or ""."""
+        if not len(self._places) or not self._stars.isVisible():
+            return ""
+        distance = np.hypot(self._places[:, 0] - x, self._places[:, 1] - y) / self._pixel()
+        nearest = int(np.argmin(distance))
+        return self._names[nearest] if distance[nearest] <= REACH else ""
+
+    def _pixel(self) -> float:
+        """Image pixels per device-independent pixel of the screen."""
+        return float(self.box.viewPixelSize()[0]) or 1.0
+
+    def _on_image(self, x: float, y: float) -> bool:
+        if self.image.image is None:
+            return False
+        ny, nx = self.image.image.shape
+        return -0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5
+
+    def _on_moved(self, place: QPointF) -> None:
+        point = self.box.mapSceneToView(place)
+        inside = self._on_image(point.x(), point.y())
+        self.hovered.emit((point.x(), point.y()) if inside else None)
+
+    def _on_clicked(self, event: pg.GraphicsScene.mouseEvents.MouseClickEvent) -> None:
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        if event.double():
+            self.show_all()
+            return
+        point = self.box.mapSceneToView(event.scenePos())
+        star = self.star_at(point.x(), point.y())
+        if star:
+            self.star_clicked.emit(star)
+        elif self._on_image(point.x(), point.y()):
+            self.clicked.emit(point.x(), point.y())
+
+    def eventFilter(self, watched: QWidget, event: QEvent) -> bool:
+        """Tell when the mouse leaves, and keep the overlay as large as the view."""
+        if event.type() == QEvent.Type.Leave:
+            self.hovered.emit(None)
+        elif event.type() == QEvent.Type.Resize:
+            self.overlay.setGeometry(self.viewport().rect())
+        return super().eventFilter(watched, event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Go through the layers with the arrow keys and the page keys."""
+        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_PageDown: -20, Qt.Key.Key_PageUp: 20}
+        step = steps.get(Qt.Key(event.key()))
+        if step is None:
+            super().keyPressEvent(event)
+        else:
+            self.stepped.emit(step)
+
+    def _on_range(self) -> None:
+        self.overlay.screen_scale = self._pixel()
+        self.overlay.update()
+
+
+class _Overlay(QWidget):
+    """Compass and scale bar, painted over the view; the mouse goes through it."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.north: tuple[float, float] | None = None
+        self.east: tuple[float, float] | None = None
+        self.pixel_scale = math.nan
+        self.screen_scale = 1.0
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw light lines on a dark halo, readable on every image."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        font = QFont(self.font())
+        font.setPointSizeF(font.pointSizeF() * 0.86)
+        font.setWeight(QFont.Weight.DemiBold)
+        painter.setFont(font)
+        if math.isfinite(self.pixel_scale) and self.pixel_scale > 0:
+            self._draw_bar(painter)
+        if self.north and self.east:
+            self._draw_compass(painter)
+
+    def _draw_bar(self, painter: QPainter) -> None:
+        per_point = self.pixel_scale * self.screen_scale
+        length, label = scale_bar(per_point, self.width() / 4)
+        size = length / per_point
+        y, x = self.height() - 14.0, 14.0
+        path = QPainterPath(QPointF(x, y))
+        path.lineTo(x + size, y)
+        _halo(painter, path)
+        _write(painter, QPointF(x + size / 2, y - 12), label)
+
+    def _draw_compass(self, painter: QPainter) -> None:
+        assert self.north
+        assert self.east
+        centre = QPointF(self.width() - 40.0, self.height() - 36.0)
+        for (dx, dy), letter in ((self.north, "N"), (self.east, "E")):
+            size = math.hypot(dx, dy) or 1.0
+            step = QPointF(dx / size, -dy / size)  # the screen counts downwards
+            tip = centre + step * 20
+            path = QPainterPath(centre)
+            path.lineTo(tip)
+            side = QPointF(-step.y(), step.x())
+            path.moveTo(tip - step * 5 + side * 3.5)
+            path.lineTo(tip)
+            path.lineTo(tip - step * 5 - side * 3.5)
+            _halo(painter, path)
+            _write(painter, centre + step * 29, letter)
+
+
+def _halo(painter: QPainter, path: QPainterPath) -> None:
+    """Draw a light line with a dark edge."""
+    for colour, width in ((QColor(0, 0, 0, 170), 4.0), (QColor("#f2f4f7"), 1.6)):
+        pen = QPen(colour, width)
+        pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+        painter.strokePath(path, pen)
+
+
+def _write(painter: QPainter, centre: QPointF, text: str) -> None:
+    """Write light text with a dark edge around a point."""
+    metrics = painter.fontMetrics()
+    path = QPainterPath()
+    start = centre + QPointF(-metrics.horizontalAdvance(text) / 2, metrics.capHeight() / 2)
+    path.addText(start, painter.font(), text)
+    painter.strokePath(path, QPen(QColor(0, 0, 0, 170), 3))
+    painter.fillPath(path, QColor("#f2f4f7"))

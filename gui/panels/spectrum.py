@@ -1,0 +1,302 @@
+"""The spectrum panel: flux with its error, best fit, masks and line names; below it the residuals in sigma."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QSize, Qt, Slot
+from PySide6.QtWidgets import QLabel, QSizePolicy, QToolButton, QVBoxLayout
+
+from gui.document import Document, ShownSpectrum
+from gui.panels.panel import EmptyState, Panel, Segments
+from gui.panels.plot_items import Bands, ErrorBand, LineNames, bands_of, faded, pretty_unit, style_plot
+from gui.selection import Selection, Spaxel
+from gui.theme import Theme, ThemeManager
+
+SPEED_OF_LIGHT = 299792.458  # km/s
+VIEWS = (
+    ("fit", "Fit", "The prepared spectrum with the best fit and the residuals"),
+    ("observed", "Observed", "The spectrum as it was extracted"),
+)
+
+
+class SpectrumPanel(Panel):
+    """Shows the spectrum of the current star, of the pinned spaxel, or of the spaxel under the mouse."""
+
+    name = "spectrum"
+    title = "Spectrum"
+
+    def __init__(self, document: Document, selection: Selection, themes: ThemeManager) -> None:
+        super().__init__(
+            themes, EmptyState("spectrum", "No spectrum yet", "Click on a star or anywhere on the image. "
+                               "After a run, a star shows its best fit and residuals."),
+        )  # fmt: skip
+        self._document, self._selection = document, selection
+        self._shown: ShownSpectrum | None = None
+        self._range: tuple[float, float] | None = None
+        self._build_header()
+        self._build_plots()
+        document.cube_changed.connect(self._on_cube)
+        document.results_changed.connect(self._on_results)
+        document.spectrum_ready.connect(self._on_spectrum)
+        selection.star_changed.connect(self._on_star)
+        selection.spaxel_changed.connect(self._on_spaxel)
+        selection.wavelength_changed.connect(self._on_wavelength)
+        self.finish()
+
+    # Building
+
+    def _build_header(self) -> None:
+        self.subtitle = QLabel()
+        self.subtitle.setObjectName("muted")
+        self.subtitle.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.views = Segments(VIEWS)
+        self.views.choose("fit")
+        self.views.chosen.connect(self._on_view)
+        self.lines_button = QToolButton(text="Lines", checkable=True, checked=True)
+        self.lines_button.setToolTip("Names of strong stellar lines, at the star's velocity (L)")
+        self.lines_button.toggled.connect(self._on_lines)
+        self.header.tools.addWidget(self.subtitle, 1)
+        self.header.tools.addWidget(self.views)
+        self.header.tools.addWidget(self.lines_button)
+
+    def _build_plots(self) -> None:
+        self.plots = pg.GraphicsLayoutWidget()
+        self.plots.setAccessibleName("Spectrum")
+        self.plots.ci.layout.setContentsMargins(6, 4, 12, 4)
+        self.plots.ci.layout.setVerticalSpacing(2)
+        self.flux: pg.PlotItem = self.plots.addPlot(row=0, col=0)
+        self.residual: pg.PlotItem = self.plots.addPlot(row=1, col=0)
+        self.residual.setXLink(self.flux)
+        self.plots.ci.layout.setRowStretchFactor(0, 3)
+        self.plots.ci.layout.setRowStretchFactor(1, 1)
+        for plot in (self.flux, self.residual):
+            plot.setMouseEnabled(x=True, y=False)
+            plot.getAxis("left").setWidth(58)
+            plot.setClipToView(True)
+        self.bands, self.residual_bands = Bands(), Bands()
+        self.error = ErrorBand()
+        self.curve = pg.PlotDataItem(connect="finite")
+        self.fit_curve = pg.PlotDataItem(connect="finite")
+        self.sigma_curve = pg.PlotDataItem(connect="finite")
+        self.zero = pg.InfiniteLine(pos=0, angle=0)
+        self.cursor = pg.InfiniteLine(pos=0, angle=90, movable=True)
+        self.cursor.setZValue(20)
+        self.cursor.sigDragged.connect(self._on_cursor_dragged)
+        self.names = LineNames(self.flux)
+        for item in (self.bands, self.error, self.curve, self.fit_curve, self.cursor):
+            self.flux.addItem(item, ignoreBounds=True)
+        for item in (self.residual_bands, self.zero, self.sigma_curve):
+            self.residual.addItem(item, ignoreBounds=True)
+        self.flux.getViewBox().sigXRangeChanged.connect(self._fit_height)
+        self.plots.scene().sigMouseClicked.connect(self._on_clicked)
+        column = QVBoxLayout(self.body)
+        column.setContentsMargins(0, 0, 0, 4)
+        column.addWidget(self.plots)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take on the colours of a theme."""
+        small = self.themes.small_font
+        self.plots.setBackground(theme.panel)
+        for plot in (self.flux, self.residual):
+            style_plot(plot, theme, small)
+        self.curve.setPen(pg.mkPen(theme.flux, width=1))
+        self.fit_curve.setPen(pg.mkPen(theme.fit, width=1.6))
+        self.sigma_curve.setPen(pg.mkPen(theme.flux, width=1))
+        self.zero.setPen(pg.mkPen(theme.fit, width=1.2))
+        self.error.setBrush(faded(theme.flux, 0.22))
+        for bands in (self.bands, self.residual_bands):
+            bands.set_colour(faded(theme.band, 0.16))
+        self.cursor.setPen(pg.mkPen(theme.accent, width=1.4))
+        self.cursor.setHoverPen(pg.mkPen(theme.accent, width=3))
+        self.names.set_theme(theme, small)
+
+    # What is asked for
+
+    @Slot(str)
+    def _on_star(self, star_id: str) -> None:
+        if star_id:
+            self._document.ask_star(star_id)
+        elif self._selection.spaxel is None:
+            self._clear()
+
+    @Slot(object)
+    def _on_spaxel(self, spaxel: Spaxel | None) -> None:
+        if spaxel is not None:
+            self._document.ask_spaxel(*spaxel)
+        elif not self._selection.star:
+            self._clear()
+
+    @Slot()
+    def _on_cube(self) -> None:
+        self._range = None
+        self._clear()
+
+    @Slot()
+    def _on_results(self) -> None:
+        if self._selection.star:
+            self._document.ask_star(self._selection.star)
+
+    @Slot(object)
+    def _on_spectrum(self, shown: ShownSpectrum) -> None:
+        pinned = bool(self._selection.star) or self._selection.spaxel is not None
+        if shown.preview and pinned:
+            return
+        self._shown = shown
+        self._draw()
+
+    def _clear(self) -> None:
+        self._shown = None
+        self._draw()
+
+    # Drawing
+
+    @Slot()
+    def _on_view(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        """Show what there is: the fit, the observed spectrum, or why there is none."""
+        shown = self._shown
+        self.subtitle.setText(self._describe(shown))
+        self.subtitle.setToolTip(self.subtitle.text())
+        self.views.setVisible(shown is not None and shown.fit is not None)
+        self.show_body(shown is not None and shown.observed is not None)
+        if shown is None or shown.observed is None:
+            return
+        fitted = shown.fit is not None and self.views.current == "fit"
+        self.residual.setVisible(fitted)
+        self.plots.ci.layout.setRowStretchFactor(1, 1 if fitted else 0)
+        self.plots.ci.layout.setRowMaximumHeight(1, 16777215 if fitted else 0)
+        self.flux.getAxis("bottom").setStyle(showValues=not fitted)
+        if fitted:
+            self._draw_fit(shown)
+        else:
+            self._draw_observed(shown)
+        velocity = shown.fit.rv if shown.fit is not None and math.isfinite(shown.fit.rv) else 0.0
+        self._place_names(shown.observed.frame, 1.0 + velocity / SPEED_OF_LIGHT)
+
+    def _draw_observed(self, shown: ShownSpectrum) -> None:
+        spectrum = shown.observed
+        assert spectrum is not None
+        good = spectrum.good
+        flux = np.where(good, spectrum.flux, np.nan)
+        self.curve.setData(spectrum.wave, flux)
+        self.error.set_data(spectrum.wave, flux - spectrum.error, flux + spectrum.error)
+        self.fit_curve.setData([], [])
+        self.sigma_curve.setData([], [])
+        self.bands.set_bands(bands_of(spectrum.wave, ~good))
+        self.flux.setLabel("left", f"Flux ({pretty_unit(spectrum.flux_unit)})" if spectrum.flux_unit else "Flux")
+        self.flux.setLabel("bottom", f"Wavelength (Å, {spectrum.frame})")
+        self._set_range(spectrum.wave)
+
+    def _draw_fit(self, shown: ShownSpectrum) -> None:
+        fit, spectrum = shown.fit, shown.observed
+        assert fit is not None
+        assert spectrum is not None
+        wave = fit.wave * (1.0 + fit.rv / SPEED_OF_LIGHT) if math.isfinite(fit.rv) else fit.wave
+        used = fit.ivar > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = np.where(used, 1.0 / np.sqrt(fit.ivar), np.nan)
+            sigma = np.where(used, (fit.flux - fit.best) / error, np.nan)
+        self.curve.setData(wave, np.asarray(fit.flux, float))
+        self.error.set_data(wave, fit.flux - error, fit.flux + error)
+        self.fit_curve.setData(wave, np.asarray(fit.best, float))
+        self.sigma_curve.setData(wave, sigma)
+        masked = bands_of(wave, ~used)
+        self.bands.set_bands(masked)
+        self.residual_bands.set_bands(masked)
+        self.flux.setLabel("left", "Flux over continuum")
+        self.residual.setLabel("left", "Residual (σ)")
+        self.flux.setLabel("bottom", None)
+        self.flux.getAxis("bottom").showLabel(False)
+        self.residual.setLabel("bottom", f"Wavelength (Å, {spectrum.frame})")
+        self._set_range(wave)
+
+    def _describe(self, shown: ShownSpectrum | None) -> str:
+        """Return the line beside the title: whose spectrum, and what the fit says."""
+        if shown is None:
+            return ""
+        parts = [shown.title]
+        rows = self._document.rows
+        if shown.fit is not None and rows is not None and shown.title in rows.index:
+            row = rows.index[shown.title]
+            for name in ("teff", "logg", "fe_h", "rv", "red_chi2"):
+                column = rows.column(name)
+                if column is not None:
+                    parts.append(
+                        f"{column.title} {column.text(row)} {column.unit if name in ('teff', 'rv') else ''}".strip()
+                    )
+        return "   ".join(parts)
+
+    def _place_names(self, frame: str, velocity_factor: float) -> None:
+        waves = None
+        if frame == "vacuum":
+            from processing.preparation.air import air_to_vacuum
+
+            waves = air_to_vacuum(self.names.waves)
+        self.names.place(waves, velocity_factor)
+
+    def _set_range(self, wave: np.ndarray) -> None:
+        """Show the whole spectrum at first; after that the user's own range stays."""
+        whole = (float(wave[0]), float(wave[-1]))
+        view = self.flux.getViewBox()
+        view.setLimits(xMin=whole[0] - 200, xMax=whole[1] + 200, minXRange=10)
+        if self._range is None:
+            view.setXRange(*whole, padding=0.01)
+        self._range = whole
+        self._fit_height()
+
+    @Slot()
+    def _fit_height(self) -> None:
+        """Let the heights follow what is in sight; a few outlying pixels may leave the plot."""
+        low, high = self.flux.getViewBox().viewRange()[0]
+        for plot, curves, least in (
+            (self.flux, (self.curve, self.fit_curve), 0.0),
+            (self.residual, (self.sigma_curve,), 5.0),
+        ):
+            values = []
+            for curve in curves:
+                x, y = curve.getOriginalDataset()
+                if x is not None and len(x):
+                    inside = (x >= low) & (x <= high) & np.isfinite(y)
+                    values.append(y[inside])
+            together = np.concatenate(values) if values else np.empty(0)
+            if together.size:
+                bottom, top = (float(v) for v in np.percentile(together, [0.3, 99.7]))
+                if least:
+                    top = max(least, abs(bottom), abs(top))
+                    bottom = -top
+                margin = 0.08 * (top - bottom) or 1.0
+                plot.setYRange(bottom - margin, top + margin * (2 if plot is self.flux else 1), padding=0)
+
+    @Slot(bool)
+    def _on_lines(self, shown: bool) -> None:
+        self.names.set_visible(shown)
+
+    # Wavelength
+
+    @Slot(float)
+    def _on_wavelength(self, wavelength: float) -> None:
+        self.cursor.setVisible(self._document.cube is not None)
+        if math.isfinite(wavelength):
+            self.cursor.setPos(wavelength)
+
+    def _on_cursor_dragged(self) -> None:
+        self._selection.set_wavelength(float(self.cursor.value()))
+
+    def _on_clicked(self, event: pg.GraphicsScene.mouseEvents.MouseClickEvent) -> None:
+        """Show the slice of the wavelength that was clicked; a double-click shows the whole spectrum."""
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        view = self.flux.getViewBox()
+        if event.double() and self._range is not None:
+            view.setXRange(*self._range, padding=0.01)
+        elif self._document.cube is not None and self.plots.sceneRect().contains(event.scenePos()):
+            self._selection.set_wavelength(float(view.mapSceneToView(event.scenePos()).x()))
+
+    def sizeHint(self) -> QSize:
+        """Wide."""
+        return QSize(800, 420)

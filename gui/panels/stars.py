@@ -1,0 +1,214 @@
+"""The table of stars: filter, sort, and select everywhere by selecting here."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QItemSelection, QPoint, QSize, Qt, Signal, Slot
+from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QLineEdit, QMenu, QTableView, QVBoxLayout
+
+from gui.document import Document
+from gui.panels.panel import EmptyState, Panel
+from gui.panels.star_model import StarModel
+from gui.selection import Selection
+from gui.theme import GRID, Theme, ThemeManager
+from processing.errors import StellacubeError
+
+FILTER_HELP = (
+    "Keeps the rows that match all of what stands here:\n"
+    "a part of a name or status, or comparisons such as\n"
+    "teff < 5000   fe_h >= -1   status = merged"
+)
+
+
+class StarsPanel(Panel):
+    """Shows the star list, and after a run the catalogue."""
+
+    name = "stars"
+    title = "Stars"
+    open_requested = Signal()
+
+    def __init__(self, document: Document, selection: Selection, themes: ThemeManager) -> None:
+        super().__init__(
+            themes,
+            EmptyState(
+                "stars",
+                "Drop a star list",
+                "CSV, ECSV, FITS, VOTable or plain text with positions and magnitudes. "
+                "Without one, stars are found on the white-light image.",
+            ),
+        )
+        self._document, self._selection = document, selection
+        self.model = StarModel()
+        self._build()
+        document.rows_changed.connect(self._on_rows)
+        selection.star_changed.connect(self._on_star)
+        self.finish()
+
+    def _build(self) -> None:
+        self.count = QLabel()
+        self.count.setObjectName("muted")
+        self.filter = QLineEdit(placeholderText="Filter: name, or teff < 5000", clearButtonEnabled=True)
+        self.filter.setToolTip(FILTER_HELP)
+        self.filter.setAccessibleName("Filter the stars")
+        self.filter.setMinimumWidth(120)
+        self.filter.setMaximumWidth(260)
+        self.filter.textChanged.connect(self._on_filter)
+        self.header.tools.addWidget(self.count)
+        self.header.tools.addStretch(1)
+        self.header.tools.addWidget(self.filter, 4)
+        self.table = table = QTableView()
+        table.setModel(self.model)
+        table.setAccessibleName("Stars")
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        table.setShowGrid(False)
+        table.setWordWrap(False)
+        table.setTabKeyNavigation(False)
+        table.verticalHeader().hide()
+        table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header = table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionsMovable(True)
+        header.setMinimumSectionSize(28)
+        header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        header.customContextMenuRequested.connect(self._on_header_menu)
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        header.setSortIndicatorClearable(True)
+        table.setSortingEnabled(True)
+        table.selectionModel().selectionChanged.connect(self._on_selected)
+        copy = QAction("Copy the rows shown", table, shortcut=QKeySequence(QKeySequence.StandardKey.Copy))
+        copy.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        copy.triggered.connect(self.copy)
+        table.addAction(copy)
+        table.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        column = QVBoxLayout(self.body)
+        column.setContentsMargins(0, 0, 0, GRID // 2)
+        column.addWidget(table)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take on the colours of a theme."""
+        self.model.set_theme(theme)
+
+    @Slot()
+    def _on_rows(self) -> None:
+        rows = self._document.rows
+        self.table.selectionModel().blockSignals(True)
+        self.model.set_rows(rows)
+        self.table.selectionModel().blockSignals(False)
+        self.filter.clear()
+        self.show_body(rows is not None)
+        if rows is not None:
+            for n, column in enumerate(rows.columns, 1):
+                self.table.setColumnHidden(n, not column.shown)
+            self._fit_widths()
+            if self._selection.star and self._selection.star not in rows.index:
+                self._selection.set_star("")
+        self._on_star(self._selection.star)
+        self._count()
+
+    def _fit_widths(self) -> None:
+        header = self.table.horizontalHeader()
+        metrics = self.table.fontMetrics()
+        self.table.verticalHeader().setDefaultSectionSize(metrics.height() + 8)
+        self.table.setColumnWidth(0, 32)
+        rows = self._document.rows
+        assert rows is not None
+        for n, column in enumerate(rows.columns, 1):
+            longest = max([column.title + "  ", *(column.text(row) for row in range(min(len(rows), 200)))], key=len)
+            width = max(metrics.horizontalAdvance(longest), metrics.horizontalAdvance(column.title + "  ")) + 24
+            self.table.setColumnWidth(n, min(max(width, 56), 240))
+        header.setStretchLastSection(False)
+
+    def _count(self) -> None:
+        total = len(self._document.rows) if self._document.rows is not None else 0
+        shown = self.model.rowCount()
+        self.count.setText("" if not total else f"{total:n}" if shown == total else f"{shown:n} of {total:n}")
+
+    @Slot(str)
+    def _on_filter(self, text: str) -> None:
+        """Filter while typing; a filter that cannot be understood yet is marked and changes nothing."""
+        wrong = ""
+        self.table.selectionModel().blockSignals(True)
+        try:
+            self.model.set_filter(text)
+        except StellacubeError as error:
+            wrong = str(error)
+        self.table.selectionModel().blockSignals(False)
+        self.filter.setProperty("wrong", bool(wrong))
+        self.filter.setToolTip(wrong or FILTER_HELP)
+        self.filter.style().polish(self.filter)
+        self._on_star(self._selection.star)
+        self._count()
+
+    @Slot(QItemSelection)
+    def _on_selected(self) -> None:
+        chosen = self.table.selectionModel().selectedRows()
+        if chosen:
+            self._selection.set_star(self.model.star_at(chosen[0].row()))
+
+    @Slot(str)
+    def _on_star(self, star_id: str) -> None:
+        row = self.model.row_of(star_id)
+        chosen = self.table.selectionModel()
+        if row < 0:
+            chosen.blockSignals(True)
+            self.table.clearSelection()
+            chosen.blockSignals(False)
+            self.table.viewport().update()
+        elif not chosen.isRowSelected(row):
+            self.table.selectRow(row)
+            self.table.scrollTo(self.model.index(row, 0))
+
+    @Slot()
+    def copy(self) -> None:
+        """Copy the rows and columns that are shown, tab-separated, for a spreadsheet."""
+        rows = self._document.rows
+        if rows is None:
+            return
+        shown = [n for n in range(1, self.model.columnCount()) if not self.table.isColumnHidden(n)]
+        lines = ["\t".join(rows.columns[n - 1].name for n in shown)]
+        for row in range(self.model.rowCount()):
+            cells = (str(self.model.index(row, n).data()) for n in shown)
+            lines.append("\t".join(cells).replace("−", "-").replace("–", ""))
+        QGuiApplication.clipboard().setText("\n".join(lines))
+
+    @Slot(QPoint)
+    def _on_header_menu(self, place: QPoint) -> None:
+        self.column_menu().exec(self.table.horizontalHeader().mapToGlobal(place))
+
+    def column_menu(self) -> QMenu:
+        """Return a menu that shows and hides columns."""
+        menu = QMenu(self)
+        rows = self._document.rows
+        for n, column in enumerate(rows.columns if rows is not None else (), 1):
+            action = menu.addAction(column.title if column.title == column.name else f"{column.title}   {column.name}")
+            action.setCheckable(True)
+            action.setChecked(not self.table.isColumnHidden(n))
+            action.setData(n)
+            action.toggled.connect(self._on_column_toggled)
+        return menu
+
+    @Slot(bool)
+    def _on_column_toggled(self, shown: bool) -> None:
+        action = self.sender()
+        if isinstance(action, QAction):
+            self.table.setColumnHidden(int(action.data()), not shown)
+
+    def sizeHint(self) -> QSize:
+        """Wide and low."""
+        return QSize(760, 220)
+
+    def step(self, rows: int) -> None:
+        """Go some rows down or up."""
+        if self.model.rowCount():
+            row = self.model.row_of(self._selection.star)
+            row = 0 if row < 0 else min(max(row + rows, 0), self.model.rowCount() - 1)
+            self._selection.set_star(self.model.star_at(row))
+
+    @Slot()
+    def go_to_filter(self) -> None:
+        """Put the cursor into the filter box."""
+        self.filter.setFocus()
+        self.filter.selectAll()

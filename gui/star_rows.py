@@ -1,0 +1,253 @@
+"""The stars as the table, the image and the diagrams show them: columns of a list or of a catalogue, and a filter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from processing.errors import StellacubeError
+from processing.labels.names import LABELS
+
+if TYPE_CHECKING:
+    from processing.catalogue.table import Catalogue
+    from processing.cube import MuseCube
+    from processing.extraction.sources import SourceTable
+    from processing.reference import StarList
+
+Quality = Literal["good", "warn", "bad", "none"]
+
+_TITLES = {"stellar_id": "Star", "ra": "RA", "dec": "Dec", "x": "x", "y": "y", "status": "Status", "rv": "RV",
+           "rv_err": "RV error", "snr_muse": "S/N", "snr_der": "S/N DER", "red_chi2": "χ²", "corr_flux": "Corr.",
+           "quality": "Quality", "quality_reason": "Reason"}  # fmt: skip
+_DECIMALS = {"ra": 5, "dec": 5, "x": 1, "y": 1, "rv": 1, "rv_err": 1, "snr_muse": 0, "snr_der": 0}
+_SHOWN = ("stellar_id", "snr_der", "rv", "teff", "logg", "fe_h", "mg_fe", "red_chi2")
+_QUALITY: dict[str, Quality] = {"good": "good", "check": "warn", "poor": "bad", "out of scope": "bad"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column as it is shown."""
+
+    name: str
+    title: str
+    values: np.ndarray
+    unit: str = ""
+    description: str = ""
+    decimals: int = 2
+    shown: bool = True
+
+    @property
+    def numeric(self) -> bool:
+        """True for numbers: these are aligned right."""
+        return self.values.dtype.kind in "fiu"
+
+    def text(self, row: int) -> str:
+        """Return what the cell says; missing numbers are a dash."""
+        value = self.values[row]
+        kind = self.values.dtype.kind
+        if kind == "f":
+            return f"{value:.{self.decimals}f}".replace("-", "−") if np.isfinite(value) else "–"
+        if kind == "b":
+            return "yes" if value else ""
+        return str(value)
+
+
+@dataclass(frozen=True)
+class StarRows:
+    """All stars that are known, one row each.
+
+    Parameters
+    ----------
+    star_id : ndarray, shape (n,), str
+    x, y : ndarray, shape (n,)
+        0-based position in the cube's spaxels; NaN where unknown.
+    status : ndarray, shape (n,), str
+        ``"listed"`` before a run, then what became of the star.
+    quality : tuple of str
+        How far the row can be trusted, for the icon.
+    reason : tuple of str
+        Why, for the icon's tooltip.
+    columns : tuple of Column
+    fitted : bool
+        True when the rows come from a catalogue.
+    """
+
+    star_id: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    status: np.ndarray
+    quality: tuple[Quality, ...]
+    reason: tuple[str, ...]
+    columns: tuple[Column, ...]
+    fitted: bool = False
+    index: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index", {name: row for row, name in enumerate(self.star_id.tolist())})
+
+    def __len__(self) -> int:
+        return len(self.star_id)
+
+    def column(self, name: str) -> Column | None:
+        """Return a column by its machine name."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def select(self, text: str) -> np.ndarray:
+        """Return the rows that a filter keeps, as a boolean array.
+
+        Terms stand side by side and must all hold: ``teff < 5000``, ``fe_h >= -1``, ``status = merged``, or a text that
+        some column of names contains.
+
+        Raises
+        ------
+        StellacubeError
+            If a term compares with a column that does not exist or with no number.
+        """
+        keep = np.ones(len(self), bool)
+        rest = text
+        for match in _TERM.finditer(text):
+            keep &= self._compare(*match.groups())
+            rest = rest.replace(match.group(0), " ", 1)
+        for word in re.sub(r"\band\b|[&,;]", " ", rest).split():
+            keep &= self._contains(word)
+        return keep
+
+    def _compare(self, name: str, operator: str, value: str) -> np.ndarray:
+        wanted = name.casefold()
+        column = next((c for c in self.columns if wanted in (c.name.casefold(), c.title.casefold())), None)
+        if column is None:
+            raise StellacubeError(f"There is no column called {name}.", "The header's menu shows the names.")
+        if not column.numeric:
+            equal = np.char.lower(column.values.astype(str)) == value.casefold()
+            return equal if operator in ("=", "==") else ~equal
+        try:
+            number = float(value)
+        except ValueError:
+            raise StellacubeError(f"{name} is compared with “{value}”, which is no number.") from None
+        return _OPERATORS[operator](column.values, number)
+
+    def _contains(self, word: str) -> np.ndarray:
+        found = np.zeros(len(self), bool)
+        for values in (self.star_id, self.status):
+            found |= np.char.find(np.char.lower(values.astype(str)), word.casefold()) >= 0
+        return found
+
+
+_TERM = re.compile(r"([\w\[\]/]+)\s*(<=|>=|!=|==|=|<|>)\s*([^\s&,;<>=]+)")
+_OPERATORS: dict[str, Any] = {
+    "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "=": np.equal, "==": np.equal,
+    "!=": np.not_equal,
+}  # fmt: skip
+
+
+def rows_from_list(stars: StarList, cube: MuseCube | None) -> StarRows:
+    """Show a star list, with positions in spaxels where the cube has coordinates."""
+    x, y = _positions(stars.x, stars.y, stars.ra, stars.dec, cube)
+    title = stars.mag_name or "mag"
+    columns = [
+        Column("stellar_id", "Star", stars.star_id.astype(str)),
+        Column("mag", title, stars.mag, "mag", "magnitude of the star list"),
+        Column("ra", "RA", stars.ra, "deg", "ICRS right ascension", 5),
+        Column("dec", "Dec", stars.dec, "deg", "ICRS declination", 5),
+        Column("x", "x", x, "pixel", "0-based position in the cube", 1),
+        Column("y", "y", y, "pixel", "0-based position in the cube", 1),
+    ]
+    known = [c for c in columns if not c.numeric or np.isfinite(c.values).any()]
+    inside = _inside(x, y, cube)
+    status = np.where(inside, "listed", "outside")
+    reasons = tuple("Not yet extracted." if i else "Outside the field of this cube." for i in inside)
+    return StarRows(stars.star_id.astype(str), x, y, status, ("none",) * len(x), reasons, tuple(known))
+
+
+def rows_from_catalogue(catalogue: Catalogue, sources: SourceTable | None, cube: MuseCube | None) -> StarRows:
+    """Show a catalogue; stars of the list that got no spectrum follow, with the reason."""
+    table = catalogue.table
+    place = [np.asarray(table[name], float) for name in ("x", "y", "ra", "dec")]
+    x, y = _positions(*place, cube)
+    names = sorted(table.colnames, key=lambda name: (name != "stellar_id", name != catalogue.magnitude, name in _LAST))
+    judged = np.asarray(table["quality"]).astype(str)
+    reasons = np.asarray(table["quality_reason"]).astype(str)
+    status = np.asarray(table["status"]).astype(str)
+    rows = StarRows(
+        np.asarray(table["stellar_id"]).astype(str), x, y, np.where(status == "", "extracted", status),
+        tuple(_QUALITY.get(q, "none") for q in judged),
+        tuple(f"{q.capitalize()}: {r}." if r else f"{q.capitalize()}." for q, r in zip(judged, reasons, strict=True)),
+        tuple(_column(table, name, name == catalogue.magnitude) for name in names), fitted=True,
+    )  # fmt: skip
+    return rows if sources is None else _with_unfitted(rows, sources, catalogue.magnitude)
+
+
+_LAST = ("ra", "dec", "x", "y")
+
+
+def _column(table: Any, name: str, magnitude: bool) -> Column:
+    """Turn one catalogue column into what is shown."""
+    column = table[name]
+    values = np.asarray(column.filled(np.nan) if hasattr(column, "filled") and column.dtype.kind == "f" else column)
+    values = values.astype(str) if values.dtype.kind in "OSU" else values
+    info = LABELS.get(name) or LABELS.get(name.partition("_err")[0])
+    title = _TITLES.get(name, name)
+    if info is not None:
+        title = info.symbol + {info.name: "", f"{info.name}_err": " error"}.get(name, " error, rescaled")
+    decimals = info.decimals if info else _DECIMALS.get(name, 2)
+    shown = magnitude or name in _SHOWN
+    return Column(name, title, values, str(column.unit or ""), column.description or "", decimals, shown)
+
+
+_SOURCE_FIELD = {"stellar_id": "star_id", "quality_reason": "reason"}
+
+
+def _with_unfitted(rows: StarRows, sources: SourceTable, magnitude: str) -> StarRows:
+    """Add the listed stars that have no catalogue row."""
+    ids = np.asarray(sources.star_id).astype(str)
+    missing = np.array([row for row, name in enumerate(ids) if name not in rows.index], int)
+    if not len(missing):
+        return rows
+    count = len(missing)
+    columns = []
+    for column in rows.columns:
+        given = getattr(
+            sources, _SOURCE_FIELD.get(column.name, "mag" if column.name == magnitude else column.name), None
+        )
+        if given is not None:
+            extra = np.asarray(given)[missing].astype(column.values.dtype if column.numeric else str)
+        elif column.values.dtype.kind == "f":
+            extra = np.full(count, np.nan)
+        else:
+            extra = np.zeros(count, column.values.dtype)
+        columns.append(Column(**{**vars(column), "values": np.concatenate([column.values, extra])}))
+    reasons = tuple(str(r) for r in np.asarray(sources.reason)[missing])
+    return StarRows(
+        np.concatenate([rows.star_id, ids[missing]]),
+        np.concatenate([rows.x, np.asarray(sources.x, float)[missing]]),
+        np.concatenate([rows.y, np.asarray(sources.y, float)[missing]]),
+        np.concatenate([rows.status, np.asarray(sources.status).astype(str)[missing]]),
+        rows.quality + ("none",) * count,
+        rows.reason + reasons,
+        tuple(columns),
+        fitted=True,
+    )
+
+
+def _positions(
+    x: np.ndarray, y: np.ndarray, ra: np.ndarray, dec: np.ndarray, cube: MuseCube | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixel positions, from the sky position where the pixels are unknown."""
+    x, y = np.array(x, float), np.array(y, float)
+    unknown = ~(np.isfinite(x) & np.isfinite(y)) & np.isfinite(ra) & np.isfinite(dec)
+    if cube is not None and cube.wcs is not None and unknown.any():
+        x[unknown], y[unknown] = cube.world_to_pixel(np.asarray(ra)[unknown], np.asarray(dec)[unknown])
+    return x, y
+
+
+def _inside(x: np.ndarray, y: np.ndarray, cube: MuseCube | None) -> np.ndarray:
+    """Return which stars lie on the cube; without a cube all do."""
+    if cube is None:
+        return np.ones(len(x), bool)
+    _, ny, nx = cube.shape
+    with np.errstate(invalid="ignore"):
+        return (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)

@@ -1,0 +1,196 @@
+"""The panels in their docks, and the workspaces: one arrangement of panels per step of the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QByteArray, QObject, Qt, Signal, Slot
+from PySide6.QtWidgets import QDockWidget, QPushButton, QWidget
+
+from gui.panels.diagrams import DiagramsPanel
+from gui.panels.image import ImagePanel
+from gui.panels.log import LogPanel
+from gui.panels.panel import Header, Panel, Segments
+from gui.panels.spectrum import SpectrumPanel
+from gui.panels.stars import StarsPanel
+from gui.settings import Preferences
+
+if TYPE_CHECKING:
+    from gui.main_window import MainWindow
+
+STATE_VERSION = 1
+SHOWN = {
+    "look": ("image", "spectrum", "stars", "diagrams"),
+    "explore": ("diagrams", "spectrum", "stars"),
+    "plan": ("planner",),
+}
+CHOICES = (
+    ("look", "Look", "Image, spectrum, stars and diagrams (Ctrl+1)"),
+    ("explore", "Explore", "Diagrams, stars and spectrum (Ctrl+2)"),
+    ("plan", "Plan", "What an exposure will give (Ctrl+3)"),
+)
+
+
+class Workspaces(QObject):
+    """Owns the docks and arranges them."""
+
+    changed = Signal(str)
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        document, selection, themes = window.document, window.selection, window.themes
+        self.image = ImagePanel(document, selection, themes, window.preferences)
+        self.spectrum = SpectrumPanel(document, selection, themes)
+        self.stars = StarsPanel(document, selection, themes)
+        self.diagrams = DiagramsPanel(document, selection, themes)
+        self.log = LogPanel(window.notifications, themes)
+        self.docks: dict[str, QDockWidget] = {}
+        window.setDockNestingEnabled(True)
+        for panel in (self.image, self.spectrum, self.stars, self.diagrams, self.log):
+            self._add_panel(panel)
+        self._add_planner()
+        self.segments = Segments(CHOICES)
+        self.segments.chosen.connect(self.show)
+        self.current = "look"
+        self._states: dict[str, QByteArray] = {}
+        self._alone: tuple[str, QByteArray] | None = None
+
+    # Docks
+
+    def _add_panel(self, panel: Panel) -> None:
+        dock = self._dock(panel.name, panel.title, panel)
+        dock.setTitleBarWidget(panel.header)
+        panel.maximise.connect(self._on_maximise)
+
+    def _add_planner(self) -> None:
+        """Put a place for the planner; the planner itself is made when it is first looked at."""
+        dock = self._dock("planner", "Planner", QWidget())
+        dock.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
+        header = Header("Exposure planner")
+        header.tools.addStretch(1)
+        header.button.hide()
+        dock.setTitleBarWidget(header)
+        self._planner_made = False
+
+    def _dock(self, name: str, title: str, widget: QWidget) -> QDockWidget:
+        dock = QDockWidget(title, self._window)
+        dock.setObjectName(name)
+        dock.setWidget(widget)
+        self.docks[name] = dock
+        return dock
+
+    def _make_planner(self) -> None:
+        if not self._planner_made:
+            from gui.panels.planner import PlannerPanel
+
+            self._planner_made = True
+            self.docks["planner"].setWidget(PlannerPanel())
+
+    def empty_buttons(self) -> list[QPushButton]:
+        """Put a button that opens files into the empty image panel, and return it."""
+        button = QPushButton("Open …")
+        self.image.empty.actions.addWidget(button)
+        return [button]
+
+    # Workspaces
+
+    def start(self, preferences: Preferences) -> None:
+        """Take up the arrangements of the last time, or the default ones."""
+        self._arrange("look")
+        for name in SHOWN:
+            state = preferences.state(f"workspace/{name}")
+            if not state.isEmpty():
+                self._states[name] = state
+        self.segments.choose("look")
+        if "look" in self._states:
+            self._window.restoreState(self._states["look"], STATE_VERSION)
+
+    def save(self, preferences: Preferences) -> None:
+        """Remember the arrangements."""
+        self._leave()
+        for name, state in self._states.items():
+            preferences.set_state(f"workspace/{name}", state)
+
+    @Slot(str)
+    def show(self, name: str, checked: bool = True) -> None:
+        """Change to a workspace."""
+        if name != self.current:
+            self._leave()
+            self.current = name
+            if name == "plan":
+                self._make_planner()
+            if name not in self._states or not self._window.restoreState(self._states[name], STATE_VERSION):
+                self._arrange(name)
+        self.segments.choose(name)
+        self.changed.emit(name)
+
+    @Slot()
+    def reset(self) -> None:
+        """Put all panels back into their places."""
+        self._states.clear()
+        self._alone = None
+        self._arrange(self.current)
+
+    def _leave(self) -> None:
+        if self._alone is not None:
+            self._window.restoreState(self._alone[1], STATE_VERSION)
+            self._alone = None
+        self._states[self.current] = self._window.saveState(STATE_VERSION)
+
+    def _arrange(self, name: str) -> None:
+        """Lay out the panels of a workspace in the default way."""
+        window, docks = self._window, self.docks
+        across, down = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
+        top, bottom = Qt.DockWidgetArea.TopDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
+        window.setUpdatesEnabled(False)
+        for dock in docks.values():
+            dock.setFloating(False)
+            window.removeDockWidget(dock)
+        width, height = window.width(), window.height() - 110
+        first, second, low = {
+            "look": ("image", "spectrum", ("stars", "diagrams")),
+            "explore": ("diagrams", "spectrum", ("stars", "image")),
+            "plan": ("planner", "", ()),
+        }[name]
+        window.addDockWidget(top, docks[first])
+        if second:
+            window.addDockWidget(top, docks[second])
+            window.splitDockWidget(docks[first], docks[second], across)
+            window.addDockWidget(bottom, docks[low[0]])
+            window.splitDockWidget(docks[low[0]], docks[low[1]], across)
+            window.splitDockWidget(docks[low[0]], docks["log"], across)
+        else:
+            for other in ("image", "spectrum", "stars", "diagrams", "log"):
+                window.addDockWidget(bottom, docks[other])
+        for rest in docks:
+            if window.dockWidgetArea(docks[rest]) == Qt.DockWidgetArea.NoDockWidgetArea:
+                window.addDockWidget(bottom, docks[rest])
+        for panel, dock in docks.items():
+            dock.setVisible(panel in SHOWN[name])
+        if second:
+            share = 0.36 if name == "look" else 0.42
+            window.resizeDocks([docks[first], docks[second]], [int(share * width), int((1 - share) * width)], across)
+            window.resizeDocks([docks[first], docks[low[0]]], [int(0.62 * height), int(0.38 * height)], down)
+            if name == "look":
+                window.resizeDocks([docks[low[0]], docks[low[1]]], [int(0.64 * width), int(0.36 * width)], across)
+        window.setUpdatesEnabled(True)
+
+    @Slot()
+    def show_log(self) -> None:
+        """Show the log beside the stars."""
+        self.docks["log"].setVisible(not self.docks["log"].isVisible())
+
+    @Slot()
+    def _on_maximise(self) -> None:
+        """Show one panel alone, or all of them again."""
+        panel = self.sender()
+        if not isinstance(panel, Panel):
+            return
+        if self._alone is not None:
+            self._window.restoreState(self._alone[1], STATE_VERSION)
+            self._alone = None
+            return
+        self._alone = (panel.name, self._window.saveState(STATE_VERSION))
+        for name, dock in self.docks.items():
+            dock.setVisible(name == panel.name)
