@@ -10,12 +10,15 @@ import numpy as np
 from processing.errors import StellacubeError
 from processing.labels.names import SYNTHETIC_ORDER
 from processing.paths import resource
+from processing.preparation.air import in_frame
 from processing.simulation.settings import LIGHT_SPEED
 
 if TYPE_CHECKING:
     from processing.labels.model_file import LabelModel
 
 FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
+HC_OVER_K = 1.438777e8
+"""Second radiation constant, Angstrom K."""
 VISUAL_BAND = (5070.0, 5950.0)
 """A top hat that stands for Johnson V, Angstrom."""
 VISUAL_ZERO_POINT = 3.63e11
@@ -132,7 +135,8 @@ def network_library(model: LabelModel, labels: np.ndarray) -> Library:
     labels : ndarray, shape (n, n_label)
         In the model's order and units.
     """
-    planck = model.wave**-5.0 / np.expm1(1.438777e8 / np.outer(labels[:, model.labels.index("teff")], model.wave))
+    wave = in_frame(model.wave, model.frame, "air")
+    planck = wave**-5.0 / np.expm1(HC_OVER_K / np.outer(labels[:, model.labels.index("teff")], wave))
     flux = model.network.flux(labels) * planck / planck.mean(axis=1, keepdims=True)
     names = tuple(f"{model.name}-{i}" for i in range(len(labels)))
-    return Library(names, tuple(model.labels), np.asarray(labels, float), model.wave, flux, model.lsf_fwhm)
+    return Library(names, tuple(model.labels), np.asarray(labels, float), wave, flux, model.lsf_fwhm)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from models import tiny_model
 
 from processing.errors import Cancelled, StellacubeError
 from processing.labels.names import SYNTHETIC_ORDER
@@ -19,6 +20,7 @@ from processing.simulate import (
     SimulationSettings,
     Truth,
     draw_field,
+    network_library,
     sample_library,
     simulate_field,
     write_cube,
@@ -89,6 +91,22 @@ def test_magnitude_of_a_flat_spectrum() -> None:
     assert visual_magnitude(wave, np.full(len(wave), VISUAL_ZERO_POINT * 1e-6)) == pytest.approx(15.0)
     with pytest.raises(StellacubeError, match="visual band"):
         visual_magnitude(wave + 5000, np.ones(len(wave)))
+
+
+def test_a_network_gives_spectra_with_a_black_bodys_colour() -> None:
+    model = tiny_model(5000.0, 6000.0)
+    labels = np.repeat(model.training_labels[:1].astype(float), 2, axis=0)
+    labels[:, 0] = 4500.0, 6500.0
+    library = network_library(model, labels)
+    assert library.label_names == model.labels
+    normalised = library.flux / model.network.flux(labels)
+    ratio = normalised[1] / normalised[0]
+    x = 1.438777e8 / library.wave  # Wien's law, good to a few per cent here, gives the ratio's slope
+    expected = np.exp(-x * (1 / 6500.0 - 1 / 4500.0))
+    assert (ratio[0] / ratio[-1]) / (expected[0] / expected[-1]) == pytest.approx(1.0, abs=0.02)
+    truth = draw_field(library, replace(QUIET, n_stars=4))
+    assert sorted(set(truth.source)) == ["tiny-0", "tiny-1"]
+    np.testing.assert_array_equal(visual_magnitude(library.wave, library.flux).shape, (2,))
 
 
 @pytest.mark.parametrize("halo", [0.0, 0.2])
