@@ -168,14 +168,17 @@ class _Run:
         with MuseCube.open(path) as cube:
             self.notes += cube.notes
             self.notes += stars.notes if stars else ()
+            overview = cube.overview(progress=part(progress, 0.0, 0.1), cancelled=self.cancelled)
             extraction = extract(
-                cube, stars, self.settings, checkpoint=self.session, progress=progress, cancelled=self.cancelled
-            )
+                cube, stars, self.settings, overview=overview, checkpoint=self.session,
+                progress=part(progress, 0.1, 1.0), cancelled=self.cancelled,
+            )  # fmt: skip
         self.notes += extraction.notes
         if not extraction.spectra:
             raise StellacubeError("No star could be extracted.", " ".join(extraction.notes))
         self.session.set_info("magnitude", stars.mag_name if stars else "")
-        self.session.put_extraction(extraction.sources, extraction.spectra, {"residual": extraction.residual})
+        images = {"white": overview.white, "residual": extraction.residual}
+        self.session.put_extraction(extraction.sources, extraction.spectra, images)
 
     def reading(self, progress: Progress) -> list[StarSpectrum]:
         """Read the user's spectra, or take them from the session."""

@@ -90,6 +90,9 @@ class Session:
         self._guard = threading.RLock()  # stages may save blocks from worker threads
         self._grids: dict[str, np.ndarray] = {}
         try:
+            with _sentences(path), path.open("rb") as file:
+                if file.read(16) != b"SQLite format 3\0":  # an empty file would pass for a database and be filled
+                    raise _no_session(path)
             self._db = _connect(path, read_only)
             self._check()
         except BaseException:
@@ -243,13 +246,16 @@ class Session:
     def put_extraction(
         self, sources: SourceTable, spectra: Sequence[StarSpectrum], images: dict[str, np.ndarray]
     ) -> None:
-        """Store the result of the extraction and drop the blocks it was made from, in one transaction."""
+        """Store the result of the extraction and drop the pieces it was made from, in one transaction.
+
+        Blocks without a number (``"psf"``, ``"registration"``) stay, to be looked at.
+        """
         with self._transaction() as db:
             self._put_sources(db, sources)
             self._put_records(db, "spectra", 0, spectra)
             for name, image in images.items():
                 db.execute("INSERT OR REPLACE INTO images VALUES (?, ?)", (name, pack_arrays({"image": image})))
-            db.execute("DELETE FROM blocks")
+            db.execute("DELETE FROM blocks WHERE key LIKE '%/%'")
 
     def put_spectra(self, spectra: Sequence[StarSpectrum], first: int = 0) -> None:
         """Store spectra whose order in the run starts at `first`."""

@@ -32,7 +32,7 @@ EXTRACTION = (
 )
 FIT = (
     Column("rv", "km / s", "radial velocity, in the frame of the input's wavelengths"),
-    Column("rv_err", "km / s", "formal error of rv, from the pipeline's errors"),
+    Column("rv_err", "km / s", "error of rv, rescaled by error_scale"),
     Column("red_chi2", "", "chi2 over the number of fitted pixels, with the pipeline's errors (Eq. 3)"),
     Column("corr_flux", "", "Pearson correlation of flux and best fit over the fitted pixels"),
     Column("error_scale", "", "robust scatter of (fit - flux) / error: the factor by which the errors are too small"),
@@ -73,7 +73,9 @@ def label_columns(labels: Sequence[str]) -> tuple[Column, ...]:
         columns += [
             Column(name, info.unit, f"{info.symbol}: {info.description}"),
             Column(f"{name}_err", info.unit, f"formal error of {info.symbol}, from the pipeline's errors"),
-            Column(f"{name}_err_cal", info.unit, f"error of {info.symbol}, rescaled by error_scale"),
+            Column(
+                f"{name}_err_cal", info.unit, f"error of {info.symbol}, rescaled by error_scale, for correlated pixels"
+            ),
         ]
     return tuple(columns)
 

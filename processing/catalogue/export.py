@@ -105,12 +105,17 @@ def _hdus(catalogue: Catalogue) -> HDUList:
     from astropy.table import Table
 
     provenance = catalogue.provenance
-    plain = catalogue.table.copy(copy_data=False)
+    plain = _in_ascii(catalogue.table)
+    units = [str(column.unit or "") for column in plain.itercols()]
+    for column in plain.itercols():
+        column.unit = None  # astropy would leave out dex, which the FITS standard does not list
     main = fits.table_to_hdu(plain)
     main.name = "CATALOGUE"
     for number, name in enumerate(plain.colnames, 1):
         main.header.comments[f"TTYPE{number}"] = plain[name].description[:45]
-        main.header[f"TCOMM{number}"] = plain[name].description
+        if units[number - 1]:
+            main.header[f"TUNIT{number}"] = units[number - 1]
+        main.header[f"TCOMM{number}"] = plain[name].description  # what TOPCAT shows
     for key, value, comment in (
         ("CREATOR", provenance.program, "program"),
         ("DATE", provenance.created, "UTC"),
@@ -118,12 +123,26 @@ def _hdus(catalogue: Catalogue) -> HDUList:
         ("MODELVER", provenance.model_version, "its version"),
     ):
         main.header[key] = (value, comment)
-    keys, values = zip(*provenance.cards(), strict=True)
+    keys, values = zip(*((key, _escaped(value)) for key, value in provenance.cards()), strict=True)
     record = fits.table_to_hdu(Table({"key": list(keys), "value": list(values)}))
     record.name = "PROVENANCE"
     # The exact record, to be read back; the table beside it is for people.
     record.header["RECORD"] = json.dumps(_to_json(provenance))
     return fits.HDUList([fits.PrimaryHDU(), main, record])
+
+
+def _in_ascii(table: Table) -> Table:
+    """Return the table with its texts as FITS can hold them: what is not ASCII as Python's escapes."""
+    table = table.copy(copy_data=False)
+    for column in list(table.itercols()):
+        if column.dtype.kind == "U":
+            values = np.array([_escaped(text) for text in column], dtype=str)
+            table.replace_column(column.name, type(column)(values, name=column.name, description=column.description))
+    return table
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")
 
 
 def from_fits_bytes(data: bytes) -> Catalogue:
@@ -132,7 +151,11 @@ def from_fits_bytes(data: bytes) -> Catalogue:
     from astropy.table import Table
 
     with fits.open(io.BytesIO(data)) as hdus:
+        header = hdus["CATALOGUE"].header
         table = Table.read(hdus["CATALOGUE"], character_as_bytes=False)
+        for number, column in enumerate(table.itercols(), 1):
+            column.description = header[f"TCOMM{number}"]
+            column.unit = header.get(f"TUNIT{number}")
         record = json.loads(hdus["PROVENANCE"].header["RECORD"])
     return Catalogue(_plain(table), _from_json(record))
 
@@ -161,7 +184,9 @@ def _plain(table: Table) -> Table:
         column = table[name]
         missing = {"f": np.nan, "U": "", "i": 0, "b": False}[column.dtype.kind]
         values = column.filled(missing) if isinstance(column, MaskedColumn) else column
-        plain[name] = Column(np.asarray(values), unit=column.unit, description=column.description)
+        if column.dtype.kind == "U":
+            values = [text.encode("ascii").decode("unicode_escape") for text in values]
+        plain[name] = Column(np.asarray(values, column.dtype), unit=column.unit, description=column.description)
     return plain
 
 

@@ -42,23 +42,13 @@ def judge(spectrum: StarSpectrum, fit: LabelFit | None, settings: CatalogueSetti
         return "not fitted", "no fit was made"
     if not np.isfinite(fit.values).all():
         return "not fitted", fit.note or "the fit found no labels"
-    alien = _out_of_scope(spectrum, fit, settings)
-    if alien:
-        return "out of scope", "; ".join(alien)
+    if not fit.in_scope:
+        return "out of scope", fit.note or "the spectrum differs from all that the model knows"
     poor = _poor(spectrum, fit, settings)
     check = _check(spectrum, fit)
     if poor:
         return "poor", "; ".join(poor + check)
     return ("check", "; ".join(check)) if check else ("good", "")
-
-
-def _out_of_scope(spectrum: StarSpectrum, fit: LabelFit, settings: CatalogueSettings) -> list[str]:
-    """Return why the object is none the model knows: what differs is well above the noise."""
-    if spectrum.snr_der < MIN_SNR:
-        return []
-    if fit.corr_flux < settings.corr_flux_good:
-        return [f"flux and best fit correlate by {fit.corr_flux:.2f} only, at a signal-to-noise that should do better"]
-    return []
 
 
 def _poor(spectrum: StarSpectrum, fit: LabelFit, settings: CatalogueSettings) -> list[str]:

@@ -57,6 +57,8 @@ def read_text(path: Path) -> StarSpectrum:
             table = Table.read(path, format="votable")
         else:
             table = text.read(path)
+            if len(table.colnames) == 1 and ";" in table.colnames[0]:  # the one common delimiter it does not guess
+                table = text.read(path, delimiter=";")
     except (text.InconsistentTableError, UnicodeDecodeError, ValueError, OSError, IndexError) as error:
         raise StellacubeError(
             f"{path} is not a table that can be read.", "A spectrum has columns for wavelength, flux and error."

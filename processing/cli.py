@@ -1,0 +1,326 @@
+"""The command line: what the window does, without it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+import processing
+from processing.console import Console, guarded
+from processing.errors import StellacubeError
+from processing.planning.cli import plan
+from processing.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from processing.pipeline import RunResult
+
+app = typer.Typer(
+    name="stellacube",
+    help="From a MUSE data cube and a star list to a catalogue of stellar labels.\n\n"
+    "Without a command the window opens; with files alone (python main.py cube.fits stars.csv) it opens on them.\n\n"
+    "Begin with `python main.py demo`: it simulates a small field, runs the whole program on it and compares the "
+    "result with the truth. Then `python main.py info CUBE` tells what your own cube holds, and "
+    "`python main.py run CUBE --stars LIST --out results` makes its catalogue.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+models = typer.Typer(
+    help="List and describe label models.\n\nExample: python main.py model list",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+Cube = Annotated[Path, typer.Argument(help="MUSE cube: a FITS file with extensions DATA and STAT.")]
+Stars = Annotated[
+    Path | None,
+    typer.Option(
+        "--stars", help="Star list with ra, dec (or x, y) and a magnitude: CSV, ECSV, FITS, VOTable, text. "
+        "Without one, stars are detected on the white-light image.",
+    ),
+]  # fmt: skip
+Out = Annotated[Path, typer.Option("--out", help="Folder of the results; made where it does not exist.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="TOML file with settings; what it leaves out keeps its default.")
+]
+Model = Annotated[str, typer.Option("--model", help="Model file, or the name of one that ships (see `model list`).")]
+Name = Annotated[str, typer.Option("--name", help="First part of the results' names; default: the cube's.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of a different run of that name.")]
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show warnings and the program's own log.")] = False,
+) -> None:
+    """Set what holds for every command."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.CRITICAL, format="%(levelname)s %(name)s: %(message)s"
+    )
+    logging.captureWarnings(True)
+    if version:
+        typer.echo(f"Stellacube {processing.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    cube: Cube,
+    stars: Stars = None,
+    out: Out = Path("stellacube"),
+    config: Config = None,
+    model: Model = "",
+    name: Name = "",
+    overwrite: Overwrite = False,
+) -> None:
+    """Take a cube and a star list to a catalogue of stellar labels.
+
+    Writes NAME_catalogue.csv and .fits, NAME_sources.csv (what became of every star of the list), the spectra, and the
+    session NAME.stellacube, which the window opens and from which an interrupted run goes on: give the same command
+    again.
+
+    Example: python main.py run cube.fits --stars hst.csv --out results
+    """
+    from processing.pipeline import RunInputs
+    from processing.pipeline import run as pipeline_run
+
+    inputs = RunInputs(cube, stars, out=out, name=name)
+    settings = _settings(config, model)
+    with Console() as console:
+        result = pipeline_run(
+            inputs, settings, overwrite=overwrite, progress=console.progress, cancelled=console.cancelled
+        )
+        _show_result(console, result)
+
+
+@app.command()
+def extract(
+    cube: Cube,
+    stars: Stars = None,
+    out: Out = Path("stellacube"),
+    config: Config = None,
+    name: Name = "",
+    overwrite: Overwrite = False,
+) -> None:
+    """Extract the spectra of a cube's stars, and stop there.
+
+    A later `run` with the same cube, list and folder starts from these spectra.
+
+    Example: python main.py extract cube.fits --stars hst.csv --out results
+    """
+    from processing.pipeline import RunInputs, extract_only
+
+    inputs = RunInputs(cube, stars, out=out, name=name)
+    settings = _settings(config, "")
+    with Console() as console:
+        result = extract_only(
+            inputs, settings, overwrite=overwrite, progress=console.progress, cancelled=console.cancelled
+        )
+        _show_result(console, result)
+
+
+@app.command()
+def fit(
+    spectra: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files or folders: spectra of PampelMUSE, LAMOST, SDSS, Stellacube (or its session), tables with "
+            "wavelength, flux and error, FITS images of one dimension."
+        ),
+    ],
+    out: Out = Path("stellacube"),
+    config: Config = None,
+    model: Model = "",
+    name: Name = "",
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit labels to spectra that exist already.
+
+    Examples: python main.py fit spectra/ --out results
+
+    python main.py fit spec-55859-F5902_sp05-234.fits.gz star2.csv --out results
+    """
+    from processing.pipeline import RunInputs, fit_only
+
+    inputs = RunInputs(spectra=tuple(spectra), out=out, name=name)
+    settings = _settings(config, model)
+    with Console() as console:
+        result = fit_only(inputs, settings, overwrite=overwrite, progress=console.progress, cancelled=console.cancelled)
+        _show_result(console, result)
+
+
+@app.command()
+def simulate(
+    out: Out = Path("simulation"),
+    name: Annotated[str, typer.Option("--name", help="First part of the files' names.")] = "field",
+    n_stars: Annotated[int, typer.Option("--n-stars", help="Number of stars.", min=1)] = 40,
+    size: Annotated[int, typer.Option("--size", help="Side of the field in spaxels.", min=20)] = 60,
+    mode: Annotated[
+        Literal["WFM-NOAO-N", "WFM-NOAO-E", "WFM-AO-N", "WFM-AO-E", "NFM-AO-N"],
+        typer.Option(
+            "--mode", help="Instrument mode: sampling, wavelength range, and the gap of the laser guide stars."
+        ),
+    ] = "WFM-NOAO-N",
+    exptime: Annotated[float, typer.Option("--exptime", help="Exposure time, s.", min=1.0)] = 900.0,
+    fwhm: Annotated[float, typer.Option("--fwhm", help="Seeing at 7000 A, arcsec.", min=0.1)] = 0.8,
+    layout: Annotated[
+        Literal["uniform", "king"], typer.Option("--layout", help="How the stars are spread.")
+    ] = "uniform",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of every random number.")] = 1,
+) -> None:
+    """Make a MUSE cube of a field with known stars, its star list, and the truth.
+
+    Example: python main.py simulate --out mock --n-stars 200 --size 150 --mode WFM-AO-N
+    """
+    from processing.files import prepare_folder
+    from processing.simulate import SimulationSettings, sample_library, simulate_field
+
+    prepare_folder(out)
+    field = SimulationSettings(n_stars, size, size, mode, exptime=exptime, fwhm=fwhm, layout=layout, seed=seed)
+    cube, stars, truth = out / f"{name}.fits", out / f"{name}_stars.csv", out / f"{name}_truth.npz"
+    with Console() as console:
+        simulated = simulate_field(
+            sample_library(), field, cube, stars, progress=console.progress, cancelled=console.cancelled
+        )
+        simulated.save(truth)
+        console.say(f"{len(simulated)} stars in a field of {size} x {size} spaxels.")
+        console.files([cube, stars, truth])
+
+
+@app.command()
+def demo(
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of all files; default: a temporary one.")] = None,
+    window: Annotated[bool, typer.Option(help="Open the window on the result where there is a display.")] = True,
+) -> None:
+    """Simulate a small field, run the whole program on it, and compare the labels with the truth.
+
+    Ends with exit code 1 when the comparison is not good enough.
+
+    Example: python main.py demo --out demo --no-window
+    """
+    from processing.demo import demo as make_demo
+
+    with Console() as console:
+        report = make_demo(out, progress=console.progress, cancelled=console.cancelled)
+        _show_result(console, report.result)
+        console.comparison(report.comparison)
+        seconds = report.seconds
+        console.say(f"The demo took {seconds['total']:.0f} s; the catalogue is {report.catalogue}")
+    for failure in report.failures:
+        console.warn(failure)
+    if window and _has_display():
+        from gui.app import main as open_window
+
+        open_window([report.result.session])
+    raise typer.Exit(1 if report.failures else 0)
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path, typer.Argument(help="TOML file of a training; those of the shipped models are in resources/models.")
+    ],
+) -> None:
+    """Train a label model on spectra with known labels.
+
+    Example: python main.py train resources/models/a.toml
+    """
+    from processing.labels.training import train_from_config
+
+    with Console() as console:
+        path = train_from_config(config, progress=console.progress, cancelled=console.cancelled)
+        console.files([path])
+
+
+@app.command()
+def info(cube: Cube) -> None:
+    """Tell what a cube holds: size, wavelengths, units, sky coordinates, variances, and what a model can use of it.
+
+    Example: python main.py info cube.fits
+    """
+    from processing.cube_info import describe_cube
+
+    with Console() as console:
+        console.facts(describe_cube(cube))
+
+
+@models.command("list")
+def model_list() -> None:
+    """List the models that ship; the first is the default."""
+    from processing.labels.model_file import list_models, load_model
+
+    with Console() as console:
+        rows = []
+        for name, path in list_models().items():
+            model = load_model(path)
+            span = f"{model.wave[model.mask][0]:.0f}-{model.wave[model.mask][-1]:.0f} A"
+            rows.append((name, model.name, model.version, model.role, str(len(model.labels)), span))
+        if not rows:
+            raise StellacubeError("No models are shipped with this installation.", "Train one, or name a model file.")
+        console.table(("name", "model", "version", "role", "labels", "fits"), rows)
+
+
+@models.command("show")
+def model_show(
+    model: Annotated[str, typer.Argument(help="Model file, or the name of one that ships.")],
+) -> None:
+    """Describe a model: labels with their ranges, wavelengths, training, validation, licence.
+
+    Example: python main.py model show a
+    """
+    from processing.labels.model_file import load_model
+    from processing.labels.names import LABELS
+
+    with Console() as console:
+        loaded = load_model(model)
+        fits = loaded.wave[loaded.mask]
+        console.facts(
+            {
+                "model": f"{loaded.name}, version {loaded.version}, role {loaded.role}",
+                "wavelengths": f"{fits[0]:.1f}-{fits[-1]:.1f} A in {loaded.frame}, {fits.size} pixels fitted",
+                "resolution": f"FWHM {loaded.lsf_fwhm.min():.2f}-{loaded.lsf_fwhm.max():.2f} A",
+                **{str(key): str(value) for key, value in loaded.card.items()},
+            }
+        )
+        console.table(
+            ("label", "from", "to", "unit"),
+            [
+                (LABELS[name].symbol, f"{low:.2f}", f"{high:.2f}", LABELS[name].unit)
+                for name, low, high in zip(loaded.labels, loaded.label_min, loaded.label_max, strict=True)
+            ],
+        )
+
+
+app.add_typer(models, name="model")
+app.command("plan")(plan)
+
+
+def _settings(config: Path | None, model: str) -> Settings:
+    settings = read_settings(config) if config else Settings()
+    return replace(settings, fit=replace(settings.fit, model=model)) if model else settings
+
+
+def _show_result(console: Console, result: RunResult) -> None:
+    for note in result.notes:
+        console.warn(note)
+    table = result.catalogue.table
+    counts = {word: int((table["quality"] == word).sum()) for word in sorted(set(table["quality"]))}
+    took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
+    console.say(f"{len(table)} stars: {', '.join(f'{count} {word}' for word, count in counts.items())}. ({took})")
+    console.files([*(path for path in result.files if path.parent.name != "spectra"), result.session])
+
+
+def _has_display() -> bool:
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out a command; return the exit code: 0 done, 2 bad input, 130 interrupted, 1 a fault of the program."""
+    return guarded(lambda: app(args=arguments, prog_name="main.py"), arguments)
