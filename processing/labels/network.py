@@ -116,6 +116,51 @@ class Network:
         """Return this network with other spectra behind the bottleneck, for instance convolved or resampled ones."""
         return replace(self, basis=basis.astype(np.float32), offset=offset.astype(np.float32))
 
+    def plus(self, other: Network, columns: list[int]) -> Network:
+        """Return the network whose spectra are the sum of this one's and of another's that sees some of the labels.
+
+        Both must have the same number of layers and the same activation; the bottleneck gets the units of both.
+
+        Parameters
+        ----------
+        other : Network
+        columns : list of int
+            Which of this network's labels the other one takes, in its order.
+        """
+        first = np.zeros((len(other.biases[0]), self.n_label))
+        first[:, columns] = other.weights[0] * (self.label_scale[columns] / other.label_scale)
+        shift = other.weights[0] @ ((self.label_center[columns] - other.label_center) / other.label_scale)
+        weights = [np.vstack([self.weights[0], first])]
+        for one, two in zip(self.weights[1:], other.weights[1:], strict=True):
+            weights.append(
+                np.block([[one, np.zeros((len(one), two.shape[1]))], [np.zeros((len(two), one.shape[1])), two]])
+            )
+        biases = [
+            np.concatenate(pair) for pair in zip(self.biases, (other.biases[0] + shift, *other.biases[1:]), strict=True)
+        ]
+        return replace(
+            self,
+            weights=tuple(weight.astype(np.float32) for weight in weights),
+            biases=tuple(bias.astype(np.float32) for bias in biases),
+            basis=np.hstack([self.basis, other.basis]),
+            offset=self.offset + other.offset,
+        )
+
+    def compressed(self, labels: np.ndarray, n_unit: int) -> Network:
+        """Return this network with the `n_unit` orthonormal basis spectra that hold its spectra at `labels` best."""
+        z = self.bottleneck(labels).astype(float)
+        middle = z.mean(0)
+        q, r = np.linalg.qr(self.basis.astype(float))
+        directions = np.linalg.svd((z - middle) @ r.T, full_matrices=False)[2][:n_unit]
+        turn = directions @ r
+        return replace(
+            self,
+            weights=(*self.weights[:-1], (turn @ self.weights[-1]).astype(np.float32)),
+            biases=(*self.biases[:-1], (turn @ (self.biases[-1] - middle)).astype(np.float32)),
+            basis=(q @ directions.T).astype(np.float32),
+            offset=(self.offset + self.basis @ middle).astype(np.float32),
+        )
+
     def _scaled(self, labels: np.ndarray) -> np.ndarray:
         return ((np.atleast_2d(labels) - self.label_center) / self.label_scale).astype(np.float32)
 

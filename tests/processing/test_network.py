@@ -66,3 +66,26 @@ def test_far_outside_the_range_stays_finite():
     flux, jacobian = network.flux_and_jacobian(np.tile(1e5 * network.label_scale, (2, 1)) * [[1], [-1]])
     assert np.isfinite(flux).all()
     assert np.isfinite(jacobian).all()
+
+
+def test_sum_of_two_networks(labels: np.ndarray):
+    first, second = tiny_network(), tiny_network(n_label=3, n_hidden=12, n_unit=5, seed=9)
+    columns = [0, 1, 3]
+    second = replace(second, label_center=second.label_center + 0.2, label_scale=second.label_scale * 1.5)
+    joined = first.plus(second, columns)
+    expected = first.flux(labels) + second.flux(labels[:, columns])
+    assert np.abs(joined.flux(labels) - expected).max() < 5e-6
+    slopes = first.flux_and_jacobian(labels)[1]
+    slopes[:, :, columns] += second.flux_and_jacobian(labels[:, columns])[1]
+    assert np.abs((joined.flux_and_jacobian(labels)[1] - slopes) * first.label_scale).max() < 5e-5
+
+
+def test_compression_loses_nothing_until_units_are_cut(labels: np.ndarray):
+    first, second = tiny_network(), tiny_network(n_hidden=12, n_unit=5, seed=9)
+    joined = first.plus(second, list(range(19)))
+    sample = np.random.default_rng(4).uniform(LABEL_MIN, LABEL_MAX, (2000, 19))
+    same = joined.compressed(sample, 13)
+    assert np.abs(same.flux(labels) - joined.flux(labels)).max() < 2e-5
+    errors = [np.std(joined.compressed(sample, k).flux(sample) - joined.flux(sample)) for k in (12, 9, 6)]
+    assert 1e-4 < errors[0] < errors[1] < errors[2]
+    assert np.allclose(same.basis.T @ same.basis, np.eye(13), atol=1e-5)

@@ -1,0 +1,217 @@
+"""The student: the small smooth network of a fit, taught by any function that turns labels into coefficients."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from processing.labels.network import Network
+from processing.progress import CancelCheck, Progress, ignore, never, stop_if
+
+if TYPE_CHECKING:
+    import torch
+
+SAVE_EVERY = 20.0
+"""Seconds between two checkpoints."""
+
+
+@dataclass(frozen=True)
+class StudentSettings:
+    """Size of the network and length of its training."""
+
+    hidden: tuple[int, ...] = (256, 256)
+    """Units of the hidden layers."""
+    units: int = 64
+    """Units of the linear bottleneck: principal components of the spectra."""
+    draws: int = 120_000
+    """Label vectors that the teacher is asked for."""
+    steps: int = 30_000
+    batch: int = 512
+    rate: float = 4e-3
+    """Highest learning rate; it rises over the first twentieth of the steps and falls as a cosine."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the student learns: coefficients of spectra on a basis, and where they belong.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n, n_label)
+    coefficients : ndarray, shape (n, k)
+        On orthonormal spectra, so that squared differences add up to those of the flux.
+    basis : ndarray, shape (n_pix, k)
+    offset : ndarray, shape (n_pix,)
+    """
+
+    labels: np.ndarray
+    coefficients: np.ndarray
+    basis: np.ndarray
+    offset: np.ndarray
+
+
+def draw_labels(labels: np.ndarray, names: tuple[str, ...], n: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw label vectors that fill the range of a training set and a little more.
+
+    The atmosphere's labels are those of a random training star with a jitter of 15 % of their spread, so that the
+    draws follow the set's band in the Kiel diagram; of half of the draws the abundances are that star's as well, of
+    the other half each element is taken from another star, which makes the elements independent.
+    """
+    atmosphere = np.array([not name.endswith("_fe") for name in names])
+    star = rng.integers(len(labels), size=n)
+    drawn = labels[star]
+    mixed = np.where(rng.random(n) < 0.5)[0]
+    for column in np.where(~atmosphere)[0]:
+        drawn[mixed, column] = labels[rng.integers(len(labels), size=len(mixed)), column]
+    low, high = labels.min(0), labels.max(0)
+    jitter = rng.normal(size=drawn.shape) * np.where(atmosphere, 0.15, 0.1) * labels.std(0)
+    margin = 0.05 * (high - low)
+    return np.clip(drawn + jitter, low - margin, high + margin)
+
+
+def train_student(
+    lesson: Lesson,
+    label_min: np.ndarray,
+    label_max: np.ndarray,
+    settings: StudentSettings,
+    seed: int,
+    *,
+    checkpoint: Path | None = None,
+    progress: Progress = ignore,
+    cancelled: CancelCheck = never,
+) -> Network:
+    """Train the network on a lesson; goes on from `checkpoint` where that file exists.
+
+    Parameters
+    ----------
+    label_min, label_max : ndarray, shape (n_label,)
+        The first layer sees labels scaled to -1..1 over this range.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    centre, scale = (label_min + label_max) / 2, (label_max - label_min) / 2
+    x = torch.tensor((lesson.labels - centre) / scale, dtype=torch.float32)
+    level = float(np.sqrt((lesson.coefficients**2).sum(1).mean()))
+    y = torch.tensor(lesson.coefficients / level, dtype=torch.float32)
+    sizes = (x.shape[1], *settings.hidden, y.shape[1])
+    parameters = _start(sizes, generator)
+    trainer = _Trainer(parameters, settings, checkpoint)
+    held = len(x) // 50
+    saved = time.monotonic()
+    while trainer.done < settings.steps:
+        stop_if(cancelled)
+        # Seeded by the step: a resumed training sees the batches it would have seen.
+        generator.manual_seed(seed * 1_000_003 + trainer.done)
+        index = torch.randint(held, len(x), (settings.batch,), generator=generator)
+        trainer.step(x[index], y[index])
+        if trainer.done % 500 == 0 or trainer.done == settings.steps:
+            with torch.no_grad():
+                error = (_forward(parameters, x[:held]) - y[:held]).square().sum(1).mean().sqrt().item() * level
+            rms = error / np.sqrt(len(lesson.basis))
+            progress(trainer.done / settings.steps, f"student: {100 * rms:.3f} % rms of the teacher's flux")
+            if checkpoint is not None and time.monotonic() - saved > SAVE_EVERY:
+                trainer.save()
+                saved = time.monotonic()
+    arrays = [p.detach().numpy().copy() for p in parameters]
+    return Network(
+        label_center=centre,
+        label_scale=scale,
+        weights=(*arrays[0:-2:2], arrays[-2] * np.float32(level)),
+        biases=(*arrays[1:-2:2], arrays[-1] * np.float32(level)),
+        basis=lesson.basis.astype(np.float32),
+        offset=lesson.offset.astype(np.float32),
+    )
+
+
+class _Trainer:
+    """The state of a training: parameters, optimiser and the number of steps done, kept in a checkpoint."""
+
+    def __init__(self, parameters: list[torch.Tensor], settings: StudentSettings, checkpoint: Path | None) -> None:
+        import torch
+
+        from processing.labels.adam import Adam
+
+        self.parameters, self.settings, self.checkpoint = parameters, settings, checkpoint
+        self.optimiser = Adam(parameters)
+        self.done = 0
+        if checkpoint is not None and checkpoint.is_file():
+            with np.load(checkpoint, allow_pickle=False) as saved, torch.no_grad():
+                self.done = self.optimiser.count = int(saved["done"])
+                for name, tensors in self._state().items():
+                    for i, tensor in enumerate(tensors):
+                        tensor.copy_(torch.tensor(saved[f"{name}_{i}"]))
+
+    def _state(self) -> dict[str, list[torch.Tensor]]:
+        return {"parameter": self.parameters, "mean": self.optimiser.mean, "square": self.optimiser.square}
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Take one step on a batch of scaled labels and coefficients."""
+        import torch
+
+        progress = self.done / self.settings.steps
+        self.optimiser.rate = self.settings.rate * min(20 * progress + 0.01, 0.5 + 0.5 * np.cos(np.pi * progress))
+        loss = (_forward(self.parameters, x) - y).square().sum(1).mean()
+        self.optimiser.step(torch.autograd.grad(loss, self.parameters))
+        self.done += 1
+
+    def save(self) -> None:
+        """Write the checkpoint; a killed run finds the whole of the old or of the new one."""
+        assert self.checkpoint is not None
+        arrays = {f"{n}_{i}": t.detach().numpy() for n, ts in self._state().items() for i, t in enumerate(ts)}
+        unfinished = self.checkpoint.with_suffix(".part.npz")
+        np.savez(unfinished, done=self.done, **arrays)
+        unfinished.replace(self.checkpoint)
+
+
+def _start(sizes: tuple[int, ...], generator: torch.Generator) -> list[torch.Tensor]:
+    """Weights and biases, alternating, of variance 2 / n_in and 0 (He et al. 2015)."""
+    import torch
+
+    parameters = []
+    for n_in, n_out in pairwise(sizes):
+        weight = torch.randn(n_out, n_in, generator=generator) * np.sqrt(2.0 / n_in)
+        parameters += [weight.requires_grad_(), torch.zeros(n_out).requires_grad_()]
+    return parameters
+
+
+def _forward(parameters: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    for weight, bias in zip(parameters[:-2:2], parameters[1:-2:2], strict=True):
+        x = torch.nn.functional.silu(torch.addmm(bias, x, weight.T))
+    return torch.addmm(parameters[-1], x, parameters[-2].T)
+
+
+def make_lesson(
+    spectra: Callable[[np.ndarray], np.ndarray],
+    coefficients: np.ndarray,
+    labels: np.ndarray,
+    n_unit: int,
+    rng: np.random.Generator,
+) -> Lesson:
+    """Find the orthonormal basis of `n_unit` spectra that holds a teacher's spectra best, and the lesson on it.
+
+    Parameters
+    ----------
+    spectra : callable
+        Turns a teacher's coefficients (n, m) into spectra (n, n_pix); must be linear.
+    coefficients : ndarray, shape (n, m)
+        The teacher's answers to `labels` (n, n_label).
+    """
+    m = coefficients.shape[1]
+    zero = spectra(np.zeros((1, m)))[0].astype(float)
+    directions = spectra(np.eye(m)) - zero
+    sample = coefficients[rng.integers(len(coefficients), size=20_000)]
+    centre = sample.mean(0)
+    # Principal components of the spectra, found through the m x m covariance of their coefficients.
+    q, r = np.linalg.qr(directions.T.astype(float))
+    _, _, turn = np.linalg.svd((sample - centre) @ r.T, full_matrices=False)
+    turn = turn[:n_unit]
+    return Lesson(labels, (coefficients - centre) @ r.T @ turn.T, q @ turn.T, zero + centre @ directions)
