@@ -95,10 +95,9 @@ def plan(
     console = Console(highlight=False)
     sample = None
     if stars is not None:
-        from processing.planning.yields import star_sample
-        from processing.reference import read_star_list
+        from processing.planning.yields import read_magnitudes
 
-        sample = star_sample(read_star_list(stars, mag_column=mag_column).mag)
+        sample = read_magnitudes(stars, mag_column)
         if mag is None and exposure is None:
             mag = sample.nth(count if count is not None else (len(sample) + 1) // 2)
     law: PrecisionLaw = information if network and information else TABLE_3
@@ -186,7 +185,7 @@ def _show_yield(console: Console, answer: Plan, sample: StarSample, law: Precisi
     console.print()
     console.print(
         f"{stars.count(answer.exposure.time)} of {len(sample)} stars reach the targets in {answer.exposure}{left_out}; "
-        f"all magnitudes are taken as V."
+        f"{sample.column} of {sample.source} is taken as V."
     )
     for part in (0.25, 0.5, 0.75, 0.9, 1.0):
         number = max(round(part * len(sample)), 1)

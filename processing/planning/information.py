@@ -62,10 +62,9 @@ RANGES: Mapping[str, WaveRange] = {
     "dichroic": WaveRange("LAMOST dichroic masked", ((4750.0, 5720.0), (6060.0, 9350.0))),
     "bulge": WaveRange("MUSE, high extinction (above 5991 Å)", ((5991.0, 9350.0),)),
     "lamost": WaveRange("LAMOST", ((3700.0, 9100.0),)),
-    "mavis": WaveRange("MAVIS", ((3700.0, 9500.0),)),
     "bluemuse": WaveRange("BlueMUSE", ((3500.0, 5800.0),)),
 }
-"""Wavelength ranges by name; BlueMUSE and MAVIS as their consortia announce them."""
+"""Wavelength ranges by name; BlueMUSE as its consortium announces it."""
 
 REACH_LEAST = 0.6
 """Part of a range that a model must cover before its answer is worth giving."""
@@ -110,7 +109,7 @@ class InformationLaw:
         noise = without_floor(sigma, floor)
         square = self.modes**2
         # 1 / sigma^2 is concave in SNR^2: Newton's steps from 0 never overshoot, and without priors one is exact.
-        wanted = 1.0 / np.maximum(noise, 1e-150) ** 2
+        wanted = np.where(noise > 0, noise, 1.0) ** -2.0
         power = np.full(np.broadcast_shapes(wanted.shape, self.factor.shape), 1e-12)
         for _ in range(60):
             terms = square / (power[..., None] + self.poles)

@@ -40,8 +40,9 @@ def format_sigma(label: str, value: float, *, unit: bool = True) -> str:
     """Write an error of a label with its unit: "48 K", "0.097 dex", "0.21 km/s"."""
     if not np.isfinite(value):
         return "–"
-    text = f"{value:.0f}" if label == "teff" else f"{value:.3f}" if value < 1 else f"{value:.2f}"
-    return f"{text} {LABELS[label].unit.replace(' ', '')}" if unit else text
+    usual = 0 if label == "teff" else 3 if value < 1 else 2
+    digits = usual if value == 0 else max(usual, 1 - int(np.floor(np.log10(value))))  # two figures at least
+    return f"{value:.{digits}f} {LABELS[label].unit.replace(' ', '')}" if unit else f"{value:.{digits}f}"
 
 
 def format_target(label: str, value: float) -> str:

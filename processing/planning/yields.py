@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,10 +22,14 @@ class StarSample:
         Usable magnitudes, bright to faint.
     n_unusable : int
         Entries without one, left out.
+    source, column : str
+        File and column they come from.
     """
 
     mags: np.ndarray
     n_unusable: int = 0
+    source: str = ""
+    column: str = ""
 
     def __len__(self) -> int:
         return self.mags.size
@@ -43,6 +48,37 @@ class StarSample:
                 f"Ask for 1 to {len(self)} stars.",
             )
         return float(self.mags[count - 1])
+
+
+def read_magnitudes(path: str | Path, column: str | None = None) -> StarSample:
+    """Read the magnitudes of a star list in any format of `processing.reference`; positions are not needed.
+
+    Parameters
+    ----------
+    path : str or Path
+    column : str, optional
+        The column to use; otherwise V, G, F606W, F814W or I if there is one, or any other magnitude.
+
+    Raises
+    ------
+    StellacubeError
+        If the file is no table, or has no such column.
+    """
+    from processing.star_columns import magnitude_columns, magnitudes
+    from processing.star_files import read_tables
+
+    tables = read_tables(path)
+    if column is not None:
+        found = [c for table in tables for c in table.columns if c.name.lower() == column.lower()]
+    else:
+        found = [c for table in tables for c in magnitude_columns(table)]
+    if not found:
+        names = ", ".join(c.name for table in tables for c in table.columns)
+        raise StellacubeError(
+            f"{Path(path).name} has no {'magnitudes' if column is None else f'column {column!r}'}.",
+            f"Its columns are {names}.",
+        )
+    return replace(star_sample(magnitudes(found[0])), source=Path(path).name, column=found[0].name)
 
 
 def star_sample(mags: ArrayLike) -> StarSample:

@@ -121,7 +121,7 @@ def test_floor_adds_in_quadrature_and_makes_targets_unreachable():
     assert TABLE_3.sigma(80.0, 0.03) == pytest.approx(np.sqrt(TABLE_3.sigma(80.0) ** 2 + 0.03**2))
     assert np.isinf(TABLE_3.snr(0.05, 0.05)).all()
     assert np.isinf(time_for_snr(18.0, np.inf))
-    assert magnitude_for_snr(np.inf, 3600.0) == -np.inf
+    assert magnitude_for_snr([np.inf, 0.0], 3600.0).tolist() == [-np.inf, np.inf]
 
 
 def test_arrays_broadcast():
@@ -148,7 +148,7 @@ def test_band_of_trust():
         (lambda: TABLE_3.snr(-0.1), "precision cannot be -0.1"),
         (lambda: TABLE_3.sigma(-5.0), "SNR cannot be -5"),
         (lambda: TABLE_3.sigma(50.0, -0.1), "floor cannot be -0.1"),
-        (lambda: magnitude_for_snr(0.0, 60.0), "SNR cannot be 0"),
+        (lambda: magnitude_for_snr(-1.0, 60.0), "SNR cannot be -1"),
     ],
 )
 def test_nonsense_is_refused_with_a_sentence(call, words):
