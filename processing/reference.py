@@ -142,7 +142,7 @@ def _ids(column: RawColumn | None, n_star: int, notes: list[str]) -> np.ndarray:
         values = np.array([f"{value:.0f}" if value == round(value) else repr(float(value)) for value in values])
     ids = np.char.strip(values.astype(str))
     missing = np.isin(np.char.lower(ids), ("", "nan", "--", "null", "none"))
-    if len(np.unique(ids[~missing])) < max(1, n_star // 2):
+    if n_star > 1 and 2 * len(np.unique(ids[~missing])) <= n_star:
         notes.append(f"The column {column.name} does not tell the stars apart: they are numbered instead.")
         return made
     if missing.any():

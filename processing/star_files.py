@@ -179,7 +179,7 @@ def _text_table(path: Path, text: str) -> RawTable:
         "ascii.ecsv": start.startswith("# %ECSV"),
         "ascii.sextractor": bool(re.match(r"#\s+1\s+[A-Z]\w+", start)),
         "ascii.mrt": "Byte-by-byte Description" in start,
-        "ascii.ipac": bool(re.match(r"(\\.*\n)*\|.*\|", start)),
+        "ascii.ipac": bool(re.match(r"(\\.*\n)*(\|.*\n){1,4}(?!\|)", start)),
     }
     for name, is_it in described.items():
         if is_it:
@@ -250,6 +250,8 @@ def _split(lines: list[str], delimiter: str) -> list[list[str]]:
     if delimiter == " ":
         lines = [line.replace("\t", " ").strip() for line in lines]
         return list(csv.reader(lines, delimiter=" ", skipinitialspace=True))
+    if delimiter == "|":
+        lines = [line.strip().strip("|") for line in lines]
     return [[text.strip() for text in row] for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True)]
 
 
