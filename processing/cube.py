@@ -126,6 +126,7 @@ class MuseCube:
         self._flux = ImageReader(self.path, file.flux)
         self._noise = ImageReader(self.path, file.noise) if file.noise else None
         self._mask = ImageReader(self.path, file.mask) if file.mask else None
+        self._layer_noise: np.ndarray | None = None
         self._scale = 1.0
         self._empty = np.zeros(self.shape[1:], bool)
         notes += [*remarks, *sky_remarks, *unit_remarks, *velocity_remarks, *self._examine()]
@@ -235,22 +236,29 @@ class MuseCube:
             white += band
             count += band_count
             progress((i + 1) / n_band, "Reading the cube")
-        if not self.has_variance:
-            _ = self.layer_noise  # so that the first look at a spectrum need not wait for it
+        if not self.has_variance and self._layer_noise is None:  # so that the first spectrum need not wait for it
+            self._layer_noise = self._measure_noise(cancelled)
         return CubeOverview(masked_mean(white, count), spectrum, bands, band_start)
 
-    @cached_property
+    @property
     def layer_noise(self) -> np.ndarray:
         """Noise of each layer of a cube without variances, shape (n_wave,), float32; 0 where a layer is empty.
 
         Robust scatter over the field of ``(2 f_i - f_{i-2} - f_{i+2}) / sqrt(6)``, on about 4000 spaxels (as in
         Stoehr et al. 2008: smooth spectra leave no trace). One pass over the cube, made when first needed.
         """
+        if self._layer_noise is None:
+            self._layer_noise = self._measure_noise()
+        return self._layer_noise
+
+    def _measure_noise(self, cancelled: CancelCheck = never) -> np.ndarray:
+        """Make the pass for `layer_noise`."""
         n_wave, ny, nx = self.shape
         step = max(1, math.isqrt(ny * nx // 4000))
         noise = np.zeros(n_wave, np.float32)
         size = self._layers_per_block()
         for start in range(0, n_wave, size):
+            stop_if(cancelled)
             stop = min(start + size, n_wave)
             low, high = max(0, start - 4), min(n_wave, stop + 4)
             flux, bad, _ = self._layers(low, high)
@@ -371,7 +379,7 @@ class MuseCube:
                 self._mask.close()
                 self._mask = None
         if self._noise is None:
-            self._empty = ~(finite & (flux != 0)).any(axis=0)
+            self._empty = finite.any(axis=0) & ~(finite & (flux != 0)).any(axis=0)
             if self._empty.all():
                 self._empty[:] = False
             notes.append("The cube has no variances: errors are estimated from the scatter of each layer.")

@@ -21,7 +21,7 @@ _NOISE_NAMES: dict[str, NoiseKind] = {
 }  # fmt: skip
 _NOISE_CLASSES: dict[str, NoiseKind] = {"MSE": "variance", "RMSE": "error", "INVMSE": "ivar"}  # ESO's HDUCLAS3
 _MASK_NAMES = ("DQ", "MASK", "FLAG", "QUALITY")
-_PACKED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"PK": "zip", b"\xfd7": "xz"}
+_PACKED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"PK": "zip", b"\xfd7": "xz", b"\x1f\x9d": "compress"}
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _check_readable(path: Path) -> None:
     if not start:
         raise StellacubeError(f"{path.name} is empty.", "Download or copy it again.")
     if packed := _PACKED.get(start[:2]):
-        tool = {"gzip": "gunzip", "bzip2": "bunzip2", "zip": "unzip", "xz": "unxz"}[packed]
+        tool = {"gzip": "gunzip", "bzip2": "bunzip2", "zip": "unzip", "xz": "unxz", "compress": "uncompress"}[packed]
         raise StellacubeError(
             f"{path.name} is compressed ({packed}); a cube has to be unpacked to be read in pieces.",
             f"Unpack it first, for example with: {tool} {path.name}",

@@ -467,7 +467,7 @@ def test_detection_finds_the_stars() -> None:
     assert (distance.min(axis=1) < 1.5).all()  # nothing that is no star
     found = distance.argmin(axis=0)[alone]
     offset = stars.mag[found] + 2.5 * np.log10(flux[alone])
-    assert np.std(offset) < 0.15
+    assert np.percentile(offset, 84) - np.percentile(offset, 16) < 0.3
     assert (np.diff(stars.mag) >= 0).all()
     np.testing.assert_allclose(stars.ra, sky_wcs().wcs_pix2world(stars.x, stars.y, 0)[0])
     assert len(set(stars.star_id)) == len(stars)
