@@ -66,8 +66,8 @@ class SolveSettings:
 
     layers_per_batch: int = 32
     """Neighbouring layers that share one normal matrix."""
-    refinements: int = 2
-    """Passes after the first one, each with the far wings, masks and PSF of every single layer."""
+    refinements: int = 1
+    """Passes after the first one: far wings of every layer's own fluxes; the last one leaves out cosmic rays."""
     sky: Literal["none", "constant", "patches"] = "patches"
     sky_patch: int = 50
     """Side of a sky patch in spaxels."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from processing.checkpoint import Checkpoint
+from processing.extraction.layer_model import StarField
 from processing.extraction.psf import PsfModel
 from processing.extraction.psf_fit import core_radius, fit_psf
 from processing.extraction.register import Registration, register
-from processing.extraction.solve import Solution, StarField, solve_cube
+from processing.extraction.solve import Solution, solve_cube
 from processing.extraction.sources import SourceTable, field_image, require_stars, select_sources
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
 from processing.settings import Settings

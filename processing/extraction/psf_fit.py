@@ -5,17 +5,17 @@ Fluxes and sky are projected out (variable projection): only the profile and the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from processing.errors import Cancelled
+from processing.extraction.bins import BinImage, bin_images
+from processing.extraction.blocks import run_blocks
+from processing.extraction.layer_model import Layers
 from processing.extraction.linear import FarWings, NormalFactor, make_stamps, narrowest_order, sky_matrix, sky_patches
 from processing.extraction.psf import N_SHAPE, PARAMETERS, PsfModel, constant_psf, derivatives, shifts
-from processing.extraction.solve import Layers, run_blocks
 from processing.progress import CancelCheck, Progress, ignore, never
 from processing.settings import PsfSettings, SolveSettings
 
@@ -29,17 +29,11 @@ PRIOR_SIGMA = np.array([np.inf, 0.5, 0.15, 0.15, 2.0, 2.0, 3e-3, 3e-3, 3e-3, 3e-
 """Width of the Gaussian priors around the start, so that faint fields stay sensible."""
 LOWEST = np.array([0.8, 1.2, -0.6, -0.6, -5.0, -5.0, -0.05, -0.05, -0.05, -0.05])
 HIGHEST = np.array([40.0, 12.0, 0.6, 0.6, 5.0, 5.0, 0.05, 0.05, 0.05, 0.05])
+MAX_STEPS = 25
+MIN_GAIN = 0.02
+"""A step that promises to lower chi2 by less than this is not worth taking (0.1 sigma of one parameter)."""
 MIN_BIN_SNR = 20.0
 """Bins in which the PSF stars together have less than this are skipped."""
-
-
-@dataclass(frozen=True)
-class BinImage:
-    """The mean of neighbouring layers: flux and ivar (ny, nx), and the mean wavelength in Angstrom."""
-
-    flux: np.ndarray
-    ivar: np.ndarray
-    wave: float
 
 
 @dataclass(frozen=True)
@@ -102,7 +96,7 @@ def fit_psf(
     middle = int(np.argmax(quality))
     start = np.zeros(len(PARAMETERS))
     start[:2] = fwhm, settings.beta
-    first = fit(images[middle], start, cancelled, steps=30)
+    first = fit(images[middle], start, cancelled, rounds=4)
     if first is None:
         return constant_psf(settings.profile, fwhm, settings.beta, cube.wave, *fit.pivot)
     chains = {"up": images[middle + 1 :], "down": images[:middle][::-1]}
@@ -110,7 +104,7 @@ def fit_psf(
     def work(chain: list[BinImage], stop: CancelCheck) -> dict[str, list[BinFit]]:
         fits, last = [], first.values
         for image in chain:
-            found = fit(image, last, stop, steps=12)
+            found = fit(image, last, stop)
             if found is not None:
                 fits.append(found)
                 last = found.values
@@ -120,39 +114,6 @@ def fit_psf(
     fits = sorted([first, *done["up"]["fits"], *done["down"]["fits"]], key=lambda f: f.wave)
     progress(1.0, "PSF fitted")
     return _smooth(fits, cube.wave, fit, settings)
-
-
-def bin_images(cube: Layers, n_bin: int, progress: Progress, cancelled: CancelCheck) -> Iterator[BinImage]:
-    """Yield the mean image of each wavelength bin; bins without enough valid layers are left out.
-
-    Layers are weighted by their typical inverse variance, the same for all pixels, so that a bin's PSF is one
-    mean over wavelength. Layers that are mostly masked (a laser gap) do not enter.
-    """
-    n_wave = cube.wave.size
-    edges = np.unique(np.linspace(0, n_wave, min(n_bin, n_wave) + 1).astype(int))
-    covered = 0
-    for k, (start, stop) in enumerate(pairwise(edges)):
-        if cancelled():
-            raise Cancelled
-        block = cube.block(int(start), int(stop))
-        progress(0.3 * (k + 1) / (edges.size - 1), "Averaging layers for the PSF")
-        valid = block.ivar > 0
-        counts = valid.sum((1, 2))
-        covered = max(covered, int(counts.max()))
-        live = counts > 0.5 * covered
-        if live.sum() < 0.2 * (stop - start):
-            continue
-        weight = np.array([np.median(v[m]) if ok else 0.0 for v, m, ok in zip(block.ivar, valid, live, strict=True)])
-        weight /= weight.max()
-        total = np.einsum("i,ijk->jk", weight, valid)
-        used = total > 0.5 * weight.sum()
-        norm = np.where(used, total, 1.0)
-        flux = np.einsum("i,ijk->jk", weight, block.flux) / norm
-        variance = np.einsum("i,ijk->jk", weight**2, np.where(valid, 1.0 / np.where(valid, block.ivar, 1.0), 0.0))
-        with np.errstate(divide="ignore"):
-            ivar = np.where(used, norm**2 / variance, 0.0)
-        wave = float(np.average(cube.wave[start:stop], weights=weight))
-        yield BinImage(np.where(used, flux, 0.0), ivar, wave)
 
 
 class _BinFitter:
@@ -199,20 +160,20 @@ class _BinFitter:
             return 0.0
         return float(np.median(image.flux[y, x][good]) - np.median(image.flux[image.ivar > 0]))
 
-    def __call__(self, image: BinImage, start: np.ndarray, cancelled: CancelCheck, steps: int) -> BinFit | None:
+    def __call__(self, image: BinImage, start: np.ndarray, cancelled: CancelCheck, rounds: int = 2) -> BinFit | None:
         """Fit one bin by Levenberg-Marquardt from `start`; None where the stars are too faint there."""
         used = self.near & (image.ivar > 0)
         if used.sum() < 30:
             return None
         data, ivar = image.flux[used], image.ivar[used]
         problem = _Projection(self, used, data, start)
-        theta, weight = start.copy(), ivar
-        for _ in range(3):  # the weights follow the model and its outliers
-            state = problem.state(theta, weight)
+        theta, state = start, problem.state(start, ivar)
+        weight = ivar
+        for _ in range(rounds):  # the weights follow the model and its outliers
             if state.snr < MIN_BIN_SNR:
                 return None
             weight = _robust_weights(state, data, ivar)
-            theta, state = self._minimise(problem, theta, weight, start, cancelled, steps)
+            theta, state = self._minimise(problem, theta, weight, start, cancelled)
         chi2 = float((weight * state.residual**2).sum() / max((weight > 0).sum() - self.x.size, 1))
         information = np.zeros((theta.size,) * 2)
         information[np.ix_(self.free, self.free)] = state.curvature / max(chi2, 1.0)
@@ -225,7 +186,6 @@ class _BinFitter:
         weight: np.ndarray,
         centre: np.ndarray,
         cancelled: CancelCheck,
-        steps: int,
     ) -> tuple[np.ndarray, _State]:
         """Minimise chi2 plus prior at fixed weights."""
         prior = 1.0 / PRIOR_SIGMA[self.free] ** 2
@@ -234,25 +194,24 @@ class _BinFitter:
         def cost(s: _State, t: np.ndarray) -> float:
             return s.chi2 + float((prior * (t - centre)[self.free] ** 2).sum())
 
-        best, damping = cost(state, theta), 1e-4
-        for _ in range(steps):
+        best, damping = cost(state, theta), 1e-6
+        for _ in range(MAX_STEPS):
             if cancelled():
                 raise Cancelled
             curvature = state.curvature + np.diag(prior)
             gradient = state.gradient - prior * (theta - centre)[self.free]
             step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), gradient)
+            if step @ gradient < MIN_GAIN or damping > 1e6:
+                break
             trial = theta.copy()
             trial[self.free] += step
             trial = np.clip(trial, LOWEST, HIGHEST)
             new = problem.state(trial, weight, slopes=True)
             value = cost(new, trial)
-            gain = best - value
-            if gain > 0:
+            if value < best:
                 theta, state, best, damping = trial, new, value, damping * 0.1
             else:
-                damping = max(damping, 1e-4) * 10.0
-            if abs(gain) < 1e-2 or damping > 1e6:
-                break
+                damping = max(damping, 1e-5) * 10.0
         return theta, state
 
 

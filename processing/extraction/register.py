@@ -9,21 +9,22 @@ import numpy as np
 
 from processing.checkpoint import Block
 from processing.errors import StellacubeError
+from processing.extraction.match import Match, Matcher
+from processing.extraction.peaks import Peaks, cross_correlate, find_peaks, high_pass, measure_fwhm
 from processing.progress import CancelCheck, Progress, ignore, never, stop_if
 from processing.settings import RegistrationSettings
 
 if TYPE_CHECKING:
     from processing.reference import StarList
 
-MIN_FWHM, MAX_FWHM = 1.5, 12.0
 MAX_TRIED = 80
 """The brightest stars of the list that are expected to show as peaks."""
-MAX_PEAKS = 150
 FEW_STARS = 4
 """With fewer stars a cross-correlation proves nothing; positions must coincide with peaks."""
-MIN_FOR_ROTATION, MIN_FOR_AFFINE = 5, 12
 SAME_PLACE = 0.15
 """A correction that moves no star by more than this (spaxels) is not applied: the PSF fit has the final word."""
+UNTRUSTED_RADIUS = 0.6
+"""A star coincides with a peak within this many FWHM."""
 DEFAULT_SCALE = 0.2
 """Arcsec per spaxel, where the cube does not say."""
 
@@ -83,15 +84,6 @@ class Registration:
         )
 
 
-@dataclass(frozen=True)
-class Peaks:
-    """Local maxima of an image, the highest first: positions in spaxels and heights in sigma."""
-
-    x: np.ndarray
-    y: np.ndarray
-    height: np.ndarray
-
-
 def register(
     cube: Any,
     stars: StarList,
@@ -129,11 +121,11 @@ def register(
         return same
     peaks = find_peaks(contrast, fwhm)
     centre = np.array([(white.shape[1] - 1) / 2.0, (white.shape[0] - 1) / 2.0])
-    bright = _brightest(x, y, stars.mag, white.shape, reach)
+    bright = _brightest(x, y, stars.mag, white.shape, reach, peaks.x.size)
     if bright.size < FEW_STARS:
         return _few_stars(same, stars, bright, peaks, fwhm, reach)
     stop_if(cancelled)
-    match = _Matcher(np.stack([x, y], axis=1) - centre, bright, peaks, centre, fwhm, settings.fit, white.shape)
+    match = Matcher(np.stack([x, y], axis=1) - centre, bright, peaks, centre, fwhm, settings.fit, white.shape)
     candidates = [np.zeros((2, 3))]
     candidates += cross_correlate(contrast, x - centre[0], y - centre[1], stars.mag, fwhm, reach, settings, cancelled)
     best, *others = [match.refine(c) for c in candidates]
@@ -186,234 +178,17 @@ def _angle(degrees: float) -> str:
     return f"{degrees:.1f} degrees" if degrees >= 1.0 else f"{60.0 * degrees:.1f} arcmin"
 
 
-def high_pass(white: np.ndarray) -> np.ndarray:
-    """Return the image without its smooth background, in units of its robust scatter; 0 where there are no data."""
-    from scipy.ndimage import median_filter
-
-    good = np.isfinite(white)
-    level = float(np.median(white[good])) if good.any() else 0.0
-    image = np.where(good, white, level)
-    box = max(9, min(41, min(white.shape) // 2) | 1)
-    coarse = median_filter(image[::2, ::2], size=box // 2 | 1)
-    smooth = np.repeat(np.repeat(coarse, 2, axis=0), 2, axis=1)[: white.shape[0], : white.shape[1]]
-    contrast = np.where(good, image - smooth, 0.0)
-    values = contrast[good]
-    low = values[values <= np.median(values)] - np.median(values) if values.size else np.zeros(1)
-    noise = 1.4826 * float(np.median(np.abs(low)))
-    return contrast / noise if noise > 0 else contrast
-
-
-def measure_fwhm(contrast: np.ndarray, white: np.ndarray) -> float:
-    """Return the stars' FWHM in spaxels from the area above half maximum of the brightest peaks.
-
-    Blends and galaxies look wider than stars: the lower quartile counts.
-    """
-    from scipy.ndimage import label, zoom
-
-    peaks = find_peaks(contrast, 3.5)
-    widths = []
-    half = int(MAX_FWHM)
-    for x, y in zip(np.rint(peaks.x[:40]).astype(int), np.rint(peaks.y[:40]).astype(int), strict=True):
-        cut = contrast[y - half : y + half + 1, x - half : x + half + 1]
-        if cut.shape != (2 * half + 1,) * 2 or not np.isfinite(white[y - 2 : y + 3, x - 2 : x + 3]).all():
-            continue
-        fine = zoom(cut, 3, order=3)
-        centre = fine.shape[0] // 2
-        top = fine[centre - 4 : centre + 5, centre - 4 : centre + 5].max()
-        regions, _ = label(fine > 0.5 * top)
-        own = regions[centre, centre]
-        if own:
-            widths.append(2.0 * np.sqrt((regions == own).sum() / np.pi) / 3.0)
-    if not widths:
-        return 3.5
-    return float(np.clip(np.percentile(widths, 25), MIN_FWHM, MAX_FWHM))
-
-
-def find_peaks(contrast: np.ndarray, fwhm: float, threshold: float = 5.0) -> Peaks:
-    """Return the local maxima of the smoothed image with centres interpolated by parabolas, the highest first."""
-    from scipy.ndimage import gaussian_filter, maximum_filter
-
-    smooth = gaussian_filter(contrast, 0.3 * fwhm)
-    values = smooth[contrast != 0]
-    if values.size == 0:
-        return Peaks(np.zeros(0), np.zeros(0), np.zeros(0))
-    low = values[values <= np.median(values)] - np.median(values)
-    noise = max(1.4826 * float(np.median(np.abs(low))), 1e-12)
-    size = max(3, int(fwhm) | 1)
-    top = (smooth == maximum_filter(smooth, size=size)) & (smooth > threshold * noise)
-    top[:1], top[-1:], top[:, :1], top[:, -1:] = False, False, False, False
-    y, x = np.nonzero(top)
-
-    def vertex(before: np.ndarray, at: np.ndarray, after: np.ndarray) -> np.ndarray:
-        bend = before - 2.0 * at + after
-        return np.clip(0.5 * (before - after) / np.where(bend < 0, bend, -np.inf), -0.5, 0.5)
-
-    dx = vertex(smooth[y, x - 1], smooth[y, x], smooth[y, x + 1])
-    dy = vertex(smooth[y - 1, x], smooth[y, x], smooth[y + 1, x])
-    order = np.argsort(-smooth[y, x], kind="stable")[:MAX_PEAKS]
-    return Peaks((x + dx)[order], (y + dy)[order], smooth[y, x][order] / noise)
-
-
-def _brightest(x: np.ndarray, y: np.ndarray, mag: np.ndarray, shape: tuple[int, int], reach: float) -> np.ndarray:
-    """Return the stars expected to show as peaks: the brightest in or near the field."""
+def _brightest(
+    x: np.ndarray, y: np.ndarray, mag: np.ndarray, shape: tuple[int, int], reach: float, n_peak: int
+) -> np.ndarray:
+    """Return the stars expected to show as peaks, about as many as there are peaks: the brightest in or near."""
     ny, nx = shape
     margin = min(reach, 0.1 * max(shape))
     near = np.flatnonzero((x > -margin) & (x < nx + margin) & (y > -margin) & (y < ny + margin))
     known = near[np.isfinite(mag[near])]
     if known.size >= max(FEW_STARS, near.size // 2):
         near = known[np.argsort(mag[known], kind="stable")]
-    return near[:MAX_TRIED]
-
-
-def cross_correlate(
-    contrast: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    mag: np.ndarray,
-    fwhm: float,
-    reach: float,
-    settings: RegistrationSettings,
-    cancelled: CancelCheck,
-) -> list[np.ndarray]:
-    """Return the most promising corrections (2, 3), the best first, from mock images at a range of rotations.
-
-    Both images are compressed (arcsinh, square root of flux) so that many stars decide, not the brightest one.
-    """
-    from scipy.fft import irfft2, next_fast_len, rfft2
-    from scipy.ndimage import fourier_gaussian
-
-    ny, nx = contrast.shape
-    pad = int(np.ceil(reach))
-    size = (next_fast_len(ny + 2 * pad, real=True), next_fast_len(nx + 2 * pad, real=True))
-    known = np.isfinite(mag)
-    faintest = np.percentile(mag[known], 90) if known.any() else 0.0
-    weight = 10.0 ** (-0.2 * np.clip(np.where(known, mag, faintest) - faintest, -10.0, 0.0))
-    weight = np.where(np.isfinite(x), np.minimum(weight, 30.0), 0.0)
-    image = fourier_gaussian(rfft2(np.arcsinh(np.clip(contrast, -3.0, None) / 3.0), s=size), 0.3 * fwhm, size[1])
-    half = 0.5 * float(np.hypot(nx, ny))
-    step = np.degrees(0.5 * fwhm / half)
-    limit = settings.max_rotation if settings.fit in ("rotation", "affine") else 0.0
-    angles = step * np.arange(-int(limit / step), int(limit / step) + 1)
-    found = []
-    oy, ox = (np.fft.fftfreq(n, 1.0 / n).astype(int) for n in size)
-    window = (np.abs(oy)[:, None] <= reach) & (np.abs(ox)[None, :] <= reach)
-    for angle in angles:
-        stop_if(cancelled)
-        c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-        rx, ry = c * x - s * y + (nx - 1) / 2.0, s * x + c * y + (ny - 1) / 2.0
-        on = (rx > -pad) & (rx < nx + pad - 1) & (ry > -pad) & (ry < ny + pad - 1)
-        mock = np.zeros(size)
-        np.add.at(mock, (np.rint(ry[on]).astype(int) % size[0], np.rint(rx[on]).astype(int) % size[1]), weight[on])
-        mock_transform = fourier_gaussian(rfft2(mock), 0.42 * fwhm, size[1])
-        mock_transform[0, 0] = 0.0
-        correlation = np.where(window, irfft2(image * np.conj(mock_transform), s=size), -np.inf)
-        top = np.unravel_index(int(np.argmax(correlation)), size)
-        found.append((correlation[top], np.array([[c - 1.0, -s, ox[top[1]]], [s, c - 1.0, oy[top[0]]]])))
-    found.sort(key=lambda f: -f[0])
-    return [matrix for _, matrix in found[:3]]
-
-
-@dataclass(frozen=True)
-class _Match:
-    """A correction with the stars it matches to peaks."""
-
-    matrix: np.ndarray
-    n: int
-    rms: float
-    chance: float
-    tried: int
-    method: str
-    error: float
-
-    @property
-    def score(self) -> float:
-        """Matches beyond those expected by chance."""
-        return self.n - self.chance
-
-    @property
-    def trusted(self) -> bool:
-        """Whether there are far more matches than chance gives, and a fair part of the stars has one."""
-        return self.score > 4.0 * np.sqrt(self.chance + 0.25) and self.n >= max(3, 0.25 * self.tried)
-
-
-class _Matcher:
-    """Matches the brightest stars to the image's peaks and refines a correction on the pairs."""
-
-    def __init__(
-        self,
-        points: np.ndarray,
-        bright: np.ndarray,
-        peaks: Peaks,
-        centre: np.ndarray,
-        fwhm: float,
-        fit: str,
-        shape: tuple[int, int],
-    ) -> None:
-        from scipy.spatial import cKDTree
-
-        self.points, self.bright, self.fwhm, self.fit, self.shape = points[bright], bright, fwhm, fit, shape
-        self.peaks = np.stack([peaks.x, peaks.y], axis=1) - centre
-        self.tree = cKDTree(self.peaks) if len(self.peaks) else None
-        self.half = np.array([shape[1], shape[0]]) / 2.0
-
-    def pairs(self, matrix: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return matched stars and peaks (each peak once), and how many stars fall on the image."""
-        moved = self.points + self.points @ matrix[:, :2].T + matrix[:, 2]
-        inside = (np.abs(moved) <= self.half).all(1)
-        if self.tree is None:
-            return np.zeros(0, int), np.zeros(0, int), int(inside.sum())
-        distance, index = self.tree.query(moved, distance_upper_bound=radius)
-        stars = np.flatnonzero(np.isfinite(distance) & inside)
-        stars = stars[np.argsort(distance[stars], kind="stable")]
-        _, first = np.unique(index[stars], return_index=True)
-        chosen = stars[first]
-        return chosen, index[chosen], int(inside.sum())
-
-    def refine(self, matrix: np.ndarray) -> _Match:
-        """Improve a correction step by step, with ever smaller matching radius."""
-        method, error = "none", np.inf
-        radius = 1.5 * self.fwhm
-        for radius in self.fwhm * np.array([1.5, 1.0, 0.7, 0.5, 0.5]):
-            stars, peaks, _ = self.pairs(matrix, radius)
-            if stars.size == 0:
-                break
-            matrix, method, error = self._fit(self.points[stars], self.peaks[peaks])
-        stars, peaks, tried = self.pairs(matrix, radius)
-        off = self.peaks[peaks] - self.points[stars] - self.points[stars] @ matrix[:, :2].T - matrix[:, 2]
-        rms = float(np.sqrt((off**2).sum(1).mean())) if stars.size else float("nan")
-        density = len(self.peaks) / (self.shape[0] * self.shape[1])
-        chance = tried * (1.0 - np.exp(-density * np.pi * radius**2))
-        return _Match(matrix, int(stars.size), rms, float(chance), tried, method, error)
-
-    def _fit(self, stars: np.ndarray, peaks: np.ndarray) -> tuple[np.ndarray, str, float]:
-        """Fit offset, rotation or affine terms to pairs, clipping at 3 sigma; also the offset's standard error."""
-        off = peaks - stars
-        keep = np.ones(len(stars), bool)
-        matrix, method = np.zeros((2, 3)), "offset"
-        for _ in range(3):
-            p, o = stars[keep], off[keep]
-            if self.fit == "affine" and len(p) >= MIN_FOR_AFFINE:
-                method = "affine"
-                design = np.column_stack([p, np.ones(len(p))])
-                matrix = np.linalg.lstsq(design, o, rcond=None)[0].T
-            elif self.fit in ("rotation", "affine") and len(p) >= MIN_FOR_ROTATION:
-                method = "rotation"
-                matrix = _rigid(p, p + o)
-            else:
-                method = "offset"
-                matrix = np.column_stack([np.zeros((2, 2)), np.median(o, axis=0)])
-            distance = np.hypot(*(off - stars @ matrix[:, :2].T - matrix[:, 2]).T)
-            scatter = 1.2 * float(np.median(distance[keep]))
-            keep = distance <= 2.5 * max(scatter, 0.05)
-        return matrix, method, scatter / np.sqrt(max(keep.sum(), 1))
-
-
-def _rigid(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the correction (2, 3) of the rotation and offset that take points `a` to `b` (Kabsch)."""
-    ca, cb = a.mean(0), b.mean(0)
-    u, _, vt = np.linalg.svd((a - ca).T @ (b - cb))
-    turn = vt.T @ np.diag([1.0, np.sign(np.linalg.det(vt.T @ u.T))]) @ u.T
-    return np.column_stack([turn - np.eye(2), cb - turn @ ca])
+    return near[: min(MAX_TRIED, n_peak + n_peak // 4 + 5)]
 
 
 def _as_is(x: np.ndarray, y: np.ndarray, fwhm: float) -> Registration:
@@ -421,7 +196,7 @@ def _as_is(x: np.ndarray, y: np.ndarray, fwhm: float) -> Registration:
     return Registration(x, y, np.zeros((2, 3)), (0.0, 0.0), 0.0, 1.0, 0, float("nan"), fwhm, "none")
 
 
-def _finish(same: Registration, match: _Match, centre: np.ndarray, shape: tuple[int, int]) -> Registration:
+def _finish(same: Registration, match: Match, centre: np.ndarray, shape: tuple[int, int]) -> Registration:
     """Apply a correction, unless it moves nothing by more than its error."""
     corners = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * centre
     largest = np.hypot(*(corners @ match.matrix[:, :2].T + match.matrix[:, 2]).T).max()
@@ -466,11 +241,14 @@ def _few_stars(
     )
 
 
-def _untrusted(same: Registration, match: _Matcher, stars: StarList, fwhm: float) -> Registration:
-    """Keep the list's own positions where its brightest stars sit on peaks of the image; raise otherwise."""
-    found, _, tried = match.pairs(np.zeros((2, 3)), fwhm)
-    brightest = np.count_nonzero(found < 5)
-    if found.size >= max(1, 0.3 * tried) or brightest >= 2:
+def _untrusted(same: Registration, match: Matcher, stars: StarList, fwhm: float) -> Registration:
+    """Keep the list's own positions where its brightest stars sit on peaks, beyond chance; raise otherwise."""
+    from scipy.stats import binom
+
+    found, _, tried = match.pairs(np.zeros((2, 3)), UNTRUSTED_RADIUS * fwhm)
+    by_chance = match.chance(UNTRUSTED_RADIUS * fwhm)
+    odds = [binom.sf(np.count_nonzero(found < n) - 1, min(n, tried), by_chance) for n in (3, 6, tried) if tried]
+    if min(odds, default=1.0) < 0.01:
         note = (
             f"The star list could not be checked by cross-correlation; {found.size} of its {tried} brightest stars "
             "coincide with peaks of the image and its coordinates are used as they are."

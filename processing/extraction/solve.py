@@ -6,30 +6,19 @@ gradients on each layer's own normal equations: its own PSF, mask and weights. A
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from processing.checkpoint import Checkpoint
 from processing.errors import Cancelled
-from processing.extraction.linear import (
-    FarWings,
-    NormalFactor,
-    Stamps,
-    make_stamps,
-    narrowest_order,
-    sky_matrix,
-    sky_patches,
-)
-from processing.extraction.psf import PsfModel
-from processing.progress import CancelCheck, Progress, ignore, never, stop_if
-from processing.settings import SolveSettings
+from processing.extraction.blocks import run_blocks
+from processing.extraction.layer_model import LayerModel, Layers, StarField, ratio
+from processing.progress import CancelCheck, Progress, ignore, never
 
-TOLERANCES = (0.2, 0.05, 0.01)
-"""Fluxes are iterated until they change by less than this many sigma: first, middle and last pass."""
-MAX_STEPS = 40
+TOLERANCE = 0.01
+"""Fluxes are iterated until they change by less than this many sigma."""
 CLIP = 6.0
 """Residuals beyond this many sigma are left out of the last pass, if they also exceed half the stars' model."""
 MIN_INFORMATION = 0.05
@@ -37,46 +26,6 @@ MIN_INFORMATION = 0.05
 CROWDING_KNOTS = 12
 EXACT_CROWDING = 400
 """Up to this many stars the crowding factor is computed in every batch; above, at knots in wavelength."""
-
-
-class Layers(Protocol):
-    """What the solver reads of a cube."""
-
-    @property
-    def wave(self) -> np.ndarray:
-        """Wavelengths of the layers in Angstrom."""
-
-    def block(self, start: int, stop: int) -> Any:
-        """Return ``flux`` and ``ivar``, each (n, ny, nx), 0 where masked."""
-
-
-@dataclass(frozen=True)
-class StarField:
-    """What all layers have in common: the stars that are solved for, the PSF, and how to solve.
-
-    Parameters
-    ----------
-    x, y : ndarray, shape (n_star,)
-        Registered positions, 0-based spaxels.
-    psf : PsfModel
-    shape : tuple of int
-        (ny, nx) of a layer.
-    radius : float
-        Radius of the PSF core in spaxels.
-    settings : SolveSettings
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    psf: PsfModel
-    shape: tuple[int, int]
-    radius: float
-    settings: SolveSettings
-    order: np.ndarray = field(init=False)
-    """Star numbers in the order that keeps the normal matrix's band narrow."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "order", narrowest_order(self.x, self.y, 2.0 * self.radius + 1.0))
 
 
 @dataclass(frozen=True)
@@ -141,48 +90,6 @@ def solve_cube(
     return _assemble(stars, [results[key] for key in keys])
 
 
-def run_blocks(
-    keys: dict[str, Any],
-    work: Callable[[Any, CancelCheck], dict[str, Any]],
-    workers: int,
-    checkpoint: Checkpoint | None,
-    cancelled: CancelCheck,
-) -> Any:
-    """Yield (key, block) for all keys: from the checkpoint where it has them, else by `work` in threads.
-
-    Each thread has one BLAS thread; the checkpoint is used from the calling thread only.
-    """
-    import threading
-    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-
-    from threadpoolctl import threadpool_limits
-
-    missing = []
-    for key in keys:
-        block = checkpoint.load(key) if checkpoint is not None else None
-        if block is None:
-            missing.append(key)
-        else:
-            yield key, block
-    stop = threading.Event()
-    with threadpool_limits(1), ThreadPoolExecutor(max(1, workers)) as pool:
-        pending = {pool.submit(work, keys[key], stop.is_set): key for key in missing}
-        try:
-            while pending:
-                done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                stop_if(cancelled)
-                for future in done:
-                    key = pending.pop(future)
-                    block = future.result()
-                    if checkpoint is not None:
-                        checkpoint.save(key, block)
-                    yield key, block
-        finally:
-            stop.set()
-            for future in pending:
-                future.cancel()
-
-
 def solve_batch(
     stars: StarField,
     flux: np.ndarray,
@@ -210,7 +117,7 @@ def solve_batch(
         over the layers, ``count`` (ny, nx) its number of layers; ``chi2``, ``pixels``, ``contamination``, ``n_eff``
         (n_star,).
     """
-    n, n_star = wave.size, stars.x.size
+    n = wave.size
     used = np.asarray((ivar > 0).any(0))
     level = np.array([np.median(layer[layer > 0]) if (layer > 0).any() else 0.0 for layer in ivar])
     live = level > 0
@@ -221,98 +128,20 @@ def solve_batch(
     weight = np.ascontiguousarray((ivar[:, used] * noise[:, None] ** 2).T, dtype=np.float32)
 
     model = LayerModel(stars, used, wave, weight[:, live].mean(1))
-    passes = max(1, stars.settings.refinements + 1)
-    solution = np.zeros((n_star + model.n_sky, n), np.float32)
-    target = data
-    for k in range(passes):
-        if k and model.wings is not None:
+    mean = model.mean_solution(data, weight)
+    target = data if model.wings is None else data - model.far_wings(mean)
+    solution = np.repeat(mean, n, axis=1)
+    refinements = stars.settings.refinements
+    solution = model.conjugate_gradients(
+        target, weight, solution, TOLERANCE * (10.0 if refinements else 1.0), cancelled
+    )
+    for k in range(refinements):
+        if model.wings is not None:
             target = data - model.far_wings(solution)
-        tolerance = TOLERANCES[-1] if k == passes - 1 else TOLERANCES[min(k, 1)]
-        solution = model.conjugate_gradients(target, weight, solution, tolerance, cancelled)
-        if k == passes - 2:
+        if k == refinements - 1:
             weight = _clip(target - model.image(solution), model.star_image(solution), weight)
+        solution = model.conjugate_gradients(target, weight, solution, TOLERANCE, cancelled)
     return _report(stars, model, solution, target - model.image(solution), weight, noise, used, crowding)
-
-
-class LayerModel:
-    """The linear model of a batch: PSFs that change from layer to layer, sky patches, and the shared factor."""
-
-    def __init__(self, stars: StarField, used: np.ndarray, wave: np.ndarray, weight: np.ndarray) -> None:
-        psf, settings, self.order = stars.psf, stars.settings, stars.order
-        x, y = stars.x[self.order], stars.y[self.order]
-        ends = float(wave[0]), float(wave[-1])
-        places = [psf.positions(x, y, w) for w in ends]
-        middle = np.mean(places, axis=0)
-        parameters = [psf.parameters(w) for w in ends]
-        self.fwhm = float(np.mean([p[0] for p in parameters]))
-        self.stamps: Stamps = make_stamps(middle[0], middle[1], used, stars.radius, settings.far_wings)
-        first, last = (self.stamps.profile(psf.profile, p, *xy) for p, xy in zip(parameters, places, strict=True))
-        self.mean = self.stamps.matrix(0.5 * (first + last))
-        self.slope = self.stamps.matrix(last - first)
-        span = max(ends[1] - ends[0], 1e-9)
-        self.along = ((wave - ends[0]) / span - 0.5).astype(np.float32)  # position in the batch, -1/2 to 1/2
-        self.sky = sky_matrix(sky_patches(used, settings.sky, settings.sky_patch))
-        self.n_star, self.n_sky = self.order.size, self.sky.shape[0]
-        self.factor = NormalFactor(self.mean, self.sky, weight)
-        self.used = used
-        self.wings = FarWings(middle[0], middle[1], stars.shape, stars.radius) if settings.far_wings else None
-        self._transfer = None
-        if self.wings is not None:
-            self._transfer = self.wings.transfer(psf.profile, 0.5 * (parameters[0] + parameters[1]))
-
-    def star_image(self, solution: np.ndarray) -> np.ndarray:
-        """Return the stars' model (n_pixel, n), without far wings."""
-        flux = solution[: self.n_star]
-        return self.mean.T @ flux + self.slope.T @ (flux * self.along)
-
-    def image(self, solution: np.ndarray) -> np.ndarray:
-        """Return the model of stars and sky (n_pixel, n), without far wings."""
-        image = self.star_image(solution)
-        image += self.sky.T @ solution[self.n_star :]
-        return image
-
-    def project(self, image: np.ndarray) -> np.ndarray:
-        """Return the transpose of `image`: sums of PSF x image, shape (n_star + n_sky, n)."""
-        stars = self.mean @ image + self.along * (self.slope @ image)
-        return np.concatenate([stars, self.sky @ image])
-
-    def far_wings(self, solution: np.ndarray) -> np.ndarray:
-        """Return the stars' light outside their stamps (n_pixel, n)."""
-        assert self.wings is not None
-        assert self._transfer is not None
-        return self.wings.images(solution[: self.n_star], self._transfer)[:, self.used].T
-
-    def conjugate_gradients(
-        self, data: np.ndarray, weight: np.ndarray, start: np.ndarray, tolerance: float, cancelled: CancelCheck
-    ) -> np.ndarray:
-        """Solve each layer's normal equations, from `start`, until no star changes by `tolerance` sigma."""
-        x = start
-        residual = self.project(weight * (data - self.image(x)))
-        sigma = np.sqrt(self.factor.diagonal)[:, None]
-        direction = None
-        last = np.ones(data.shape[1])
-        for _ in range(MAX_STEPS):
-            if cancelled():
-                raise Cancelled
-            step = self.factor.solve(residual).astype(np.float32)
-            if np.abs(step[: self.n_star] * sigma).max(initial=0.0) < tolerance:
-                return x + step
-            now = np.einsum("ij,ij->j", residual, step, dtype=np.float64)
-            if direction is None:
-                direction = step
-            else:
-                direction = step + direction * _ratio(now, last).astype(np.float32)
-            product = self.project(weight * self.image(direction))
-            length = _ratio(now, np.einsum("ij,ij->j", direction, product, dtype=np.float64)).astype(np.float32)
-            x = x + length * direction
-            residual = residual - length * product
-            last = now
-        return x
-
-
-def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return a / b, and 0 where b is not positive (a layer that has converged)."""
-    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
 
 def _clip(residual: np.ndarray, star_model: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -387,7 +216,7 @@ def _sharing(model: LayerModel, flux: np.ndarray) -> tuple[np.ndarray, np.ndarra
     own = model.factor.diagonal * np.maximum(flux, 0.0)
     total = np.bincount(matrix.row, shared, minlength=model.n_star)
     squares = np.bincount(matrix.row, shared**2, minlength=model.n_star)
-    return 1.0 - _ratio(own, total), _ratio(total**2, squares)
+    return 1.0 - ratio(own, total), ratio(total**2, squares)
 
 
 def _empty_block(stars: StarField, n: int) -> dict[str, np.ndarray]:

@@ -114,3 +114,89 @@ def make_field(
     truth = {"fwhm": fwhm, "beta": beta, "e1": e * np.cos(2 * theta), "e2": e * np.sin(2 * theta), "drift": drift}
     truth |= {"t": t, "sky": sky_level}
     return Field(wave, data.reshape(n_wave, ny, nx), ivar.reshape(n_wave, ny, nx), x, y, mag, flux, truth)
+
+
+RA, DEC = 201.7, -47.48
+SCALE = 0.2 / 3600.0
+
+
+def sky_positions(x, y, shape, shift=(0.0, 0.0), rotation=0.0):
+    """Return ra and dec in degrees of spaxels, for the header that `write_cube` writes (tangent plane)."""
+    angle = np.radians(rotation)
+    u, v = np.asarray(x) - (shape[1] - 1) / 2, np.asarray(y) - (shape[0] - 1) / 2
+    u, v = u * np.cos(angle) - v * np.sin(angle) + shift[0], u * np.sin(angle) + v * np.cos(angle) + shift[1]
+    xi, eta = np.radians(-u * SCALE), np.radians(v * SCALE)
+    dec0 = np.radians(DEC)
+    down = np.cos(dec0) - eta * np.sin(dec0)
+    ra = RA + np.degrees(np.arctan2(xi, down))
+    return ra, np.degrees(np.arctan2(np.sin(dec0) + eta * np.cos(dec0), np.hypot(xi, down)))
+
+
+def cube_header(wave, shape):
+    """Return the header of a MUSE-like extension (celestial WCS, air wavelengths)."""
+    from astropy.io import fits
+
+    ny, nx = shape
+    header = fits.Header()
+    header["CTYPE1"], header["CTYPE2"], header["CTYPE3"] = "RA---TAN", "DEC--TAN", "AWAV"
+    header["CUNIT1"], header["CUNIT2"], header["CUNIT3"] = "deg", "deg", "Angstrom"
+    header["CRPIX1"], header["CRPIX2"], header["CRPIX3"] = (nx + 1) / 2, (ny + 1) / 2, 1.0
+    header["CRVAL1"], header["CRVAL2"], header["CRVAL3"] = RA, DEC, wave[0]
+    header["CD1_1"], header["CD2_2"], header["CD3_3"] = -SCALE, SCALE, wave[1] - wave[0]
+    header["BUNIT"] = "10**(-20)*erg/s/cm**2/Angstrom"
+    return header
+
+
+def primary_hdu():
+    """Return the primary HDU of a MUSE-like cube."""
+    from astropy.io import fits
+
+    primary = fits.PrimaryHDU()
+    primary.header["INSTRUME"] = "MUSE"
+    primary.header["DATE-OBS"] = "2019-06-01T02:00:00"
+    primary.header["MJD-OBS"] = 58635.0833
+    return primary
+
+
+def write_cube(made, path):
+    """Write a field as a MUSE-like cube with DATA and STAT."""
+    from astropy.io import fits
+
+    header = cube_header(made.wave, made.shape[1:])
+    good = made.ivar > 0
+    data = np.where(good, made.data, np.nan).astype(np.float32)
+    variance = np.where(good, 1.0 / np.where(good, made.ivar, 1.0), np.nan).astype(np.float32)
+    hdus = [primary_hdu(), fits.ImageHDU(data, header, "DATA"), fits.ImageHDU(variance, header, "STAT")]
+    fits.HDUList(hdus).writeto(path, overwrite=True)
+    return path
+
+
+def write_header(path, wave, size):
+    """Write the headers of a cube of zeros; return the offsets of DATA and STAT in bytes."""
+    offsets = []
+    with open(path, "wb") as file:
+        file.write(primary_hdu().header.tostring().encode())
+        for name in ("DATA", "STAT"):
+            cards = cube_header(wave, (size, size))
+            axes = [("XTENSION", "IMAGE"), ("BITPIX", -32), ("NAXIS", 3), ("NAXIS1", size), ("NAXIS2", size)]
+            axes += [("NAXIS3", wave.size), ("PCOUNT", 0), ("GCOUNT", 1), ("EXTNAME", name)]
+            for key, value in reversed(axes):
+                cards.insert(0, (key, value))
+            file.write(cards.tostring().encode())
+            offsets.append(file.tell())
+            end = offsets[-1] + 4 * wave.size * size * size
+            file.truncate(end + -end % 2880)
+            file.seek(0, 2)
+    return offsets
+
+
+def star_list(x=None, y=None, ra=None, dec=None, mag=None, **other):
+    """Return a StarList of the given arrays, NaN where not given."""
+    from processing.reference import StarList
+
+    n = len(x if x is not None else ra)
+    unknown = np.full(n, np.nan)
+    values = dict.fromkeys(("pm_ra", "pm_dec", "epoch"), unknown) | other
+    given = {"x": x, "y": y, "ra": ra, "dec": dec, "mag": mag}
+    values |= {name: unknown if value is None else np.asarray(value, float) for name, value in given.items()}
+    return StarList(star_id=np.array([f"S{i}" for i in range(n)]), mag_name="V", source="test list", **values)

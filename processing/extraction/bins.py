@@ -1,0 +1,55 @@
+"""Mean images of wavelength bins, on which the PSF is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from processing.errors import Cancelled
+from processing.extraction.layer_model import Layers
+from processing.progress import CancelCheck, Progress
+
+
+@dataclass(frozen=True)
+class BinImage:
+    """The mean of neighbouring layers: flux and ivar (ny, nx), and the mean wavelength in Angstrom."""
+
+    flux: np.ndarray
+    ivar: np.ndarray
+    wave: float
+
+
+def bin_images(cube: Layers, n_bin: int, progress: Progress, cancelled: CancelCheck) -> Iterator[BinImage]:
+    """Yield the mean image of each wavelength bin; bins without enough valid layers are left out.
+
+    Layers are weighted by their typical inverse variance, the same for all pixels, so that a bin's PSF is one
+    mean over wavelength. Layers that are mostly masked (a laser gap) do not enter.
+    """
+    n_wave = cube.wave.size
+    edges = np.unique(np.linspace(0, n_wave, min(n_bin, n_wave) + 1).astype(int))
+    covered = 0
+    for k, (start, stop) in enumerate(pairwise(edges)):
+        if cancelled():
+            raise Cancelled
+        block = cube.block(int(start), int(stop))
+        progress(0.3 * (k + 1) / (edges.size - 1), "Averaging layers for the PSF")
+        valid = block.ivar > 0
+        counts = valid.sum((1, 2))
+        covered = max(covered, int(counts.max()))
+        live = counts > 0.5 * covered
+        if live.sum() < 0.2 * (stop - start):
+            continue
+        weight = np.array([np.median(v[m]) if ok else 0.0 for v, m, ok in zip(block.ivar, valid, live, strict=True)])
+        weight /= weight.max()
+        total = np.einsum("i,ijk->jk", weight, valid)
+        used = total > 0.5 * weight.sum()
+        norm = np.where(used, total, 1.0)
+        flux = np.einsum("i,ijk->jk", weight, block.flux) / norm
+        variance = np.einsum("i,ijk->jk", weight**2, np.where(valid, 1.0 / np.where(valid, block.ivar, 1.0), 0.0))
+        with np.errstate(divide="ignore"):
+            ivar = np.where(used, norm**2 / variance, 0.0)
+        wave = float(np.average(cube.wave[start:stop], weights=weight))
+        yield BinImage(np.where(used, flux, 0.0), ivar, wave)
