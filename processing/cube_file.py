@@ -224,15 +224,28 @@ def _describe(path: Path, hdus: Any) -> CubeFile:
         notes.append("The header promises a variance extension that the file does not hold; it may have been cut off.")
     return CubeFile(
         path=path,
-        primary=hdus[0].header.copy(),
-        header=data.header.copy(),
+        primary=_readable_cards(hdus[0].header, notes),
+        header=_readable_cards(data.header, notes),
         flux=flux,
         noise=noise,
         noise_kind=kind,  # type: ignore[arg-type]
         mask=mask,
         lsf=_lsf(hdus, flux.shape[0]),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _readable_cards(header: Any, notes: list[str]) -> Any:
+    """Copy a header without the cards that cannot be parsed."""
+    from astropy.io import fits
+
+    copy = fits.Header()
+    for card in header.cards:
+        try:
+            copy.append((card.keyword, card.value, card.comment), end=True)  # parsed only now
+        except (fits.VerifyError, ValueError):
+            notes.append(f"The header card {card.keyword} is damaged and is ignored.")
+    return copy
 
 
 def _explain_no_cube(path: Path, images: list[Any]) -> None:

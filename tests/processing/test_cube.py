@@ -528,6 +528,18 @@ def test_truncated_file(tmp_path: Path, part: float) -> None:
     assert "truncated" in problem(path) or "FITS" in problem(path)
 
 
+def test_damaged_header_cards_are_left_out(tmp_path: Path) -> None:
+    path = write_cube(tmp_path / "c.fits")
+    content = path.read_bytes()
+    for old, new in ((b"CD2_2   = ", b"CD2_2   =?"), (b"EXPTIME =  ", b"EXPTIME = \x16"), (b"= 'NGC", b"=\xff'NGC")):
+        assert old in content
+        content = content.replace(old, new, 1)
+    path.write_bytes(content)
+    with MuseCube.open(path) as cube:
+        assert any("damaged" in note for note in cube.notes)
+        assert np.isfinite(cube.overview().white).all()
+
+
 def test_missing_variance_that_the_header_promises_is_noted(tmp_path: Path) -> None:
     with MuseCube.open(write_cube(tmp_path / "c.fits", stat=None, ERRDATA="STAT")) as cube:
         assert any("cut off" in note for note in cube.notes)
