@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QEvent, Signal, Slot
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QPixmap, QShowEvent
+from PySide6.QtCore import QEvent, QMimeData, Signal, Slot
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QPainter, QPixmap, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from gui.panels.planner_form import PlannerForm
@@ -35,6 +36,9 @@ from processing.planning.information import (
 from processing.planning.questions import Exposure, Plan, Wishes
 from processing.planning.yields import StarSample, mean_errors, read_magnitudes, round_up, star_sample, star_yield
 from processing.preparation.air import in_frame
+
+if TYPE_CHECKING:
+    from processing.catalogue.table import Catalogue
 
 PRIOR = 0.3
 """Width of the prior on every [X/Fe] when it is switched on, dex: that of the fit."""
@@ -99,6 +103,16 @@ class PlannerPanel(PlannerForm):
         self._measured = Measured(np.asarray(snr, float), np.asarray(mag, float), time, dict(errors or {}))
         self.recompute()
 
+    def set_catalogue(self, catalogue: Catalogue | None, time: float = float("nan")) -> None:
+        """Overlay the stars of a catalogue, from a cube of `time` seconds; None: take the overlay away."""
+        self._measured = None
+        if catalogue is None:
+            self.recompute()
+            return
+        columns = catalogue.table.columns
+        errors = {name: np.asarray(columns[f"{name}_err_cal"], float) for name in catalogue.labels}
+        self.set_measured(columns["snr_muse"], columns[catalogue.magnitude], time, errors)
+
     def set_stars(self, sample: StarSample | np.ndarray | None) -> None:
         """Plan for a whole list of V magnitudes; None: for one star."""
         try:
@@ -134,8 +148,11 @@ class PlannerPanel(PlannerForm):
         """Write the plot that is shown to a PNG file, at twice the screen's resolution."""
         plot = self.current_plot
         image = QPixmap(plot.size() * 2)
-        image.setDevicePixelRatio(2.0)
-        plot.render(image)
+        image.fill(self._theme.panel)
+        painter = QPainter(image)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        plot.render(painter)
+        painter.end()
         if not image.save(str(path), "PNG"):
             raise StellacubeError(f"The picture {path} cannot be written.", "Choose another folder.")
 
@@ -350,11 +367,27 @@ class PlannerPanel(PlannerForm):
                 self.say(str(error), wrong=True)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take files."""
-        if event.mimeData().hasUrls():
+        """Take a table; what is too large to be one is left to the window."""
+        if _table_of(event.mimeData()) is not None:
             event.acceptProposedAction()
+        else:
+            event.ignore()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Read the first file dropped as a star list."""
-        event.acceptProposedAction()
-        self.open_star_list(event.mimeData().urls()[0].toLocalFile())
+        """Read a dropped table as a star list."""
+        path = _table_of(event.mimeData())
+        if path is not None:
+            event.acceptProposedAction()
+            self.open_star_list(path)
+
+
+LARGEST_LIST = 300e6
+"""Bytes; a larger file is a cube."""
+
+
+def _table_of(mime: QMimeData) -> Path | None:
+    """Return the one file that is dragged when it may be a star list."""
+    paths = [Path(url.toLocalFile()) for url in mime.urls()]
+    if len(paths) != 1 or not paths[0].is_file() or paths[0].suffix == ".stellacube":
+        return None
+    return paths[0] if paths[0].stat().st_size < LARGEST_LIST else None

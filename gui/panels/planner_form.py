@@ -35,7 +35,7 @@ from processing.errors import StellacubeError
 from processing.planning.information import PAPER_FACTOR, RANGES
 from processing.planning.questions import parse_exposure
 
-WIDTHS = (108, 78, 98, 64, 74, 68, 82, 72)
+WIDTHS = (104, 78, 96, 64, 74, 68, 82, 80)
 LEFT = sum(WIDTHS) + 4
 FIELD = 80
 """Width of a number field."""

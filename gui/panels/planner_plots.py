@@ -53,6 +53,11 @@ class Scene:
     chosen: str = ""
     """The label whose curve is drawn strongly."""
 
+    @property
+    def style(self) -> tuple[object, ...]:
+        """What decides which curves are drawn and how."""
+        return self.theme.name, self.chosen, self.plan.labels, self.plan.counted.tobytes()
+
 
 class LogAxis(pg.AxisItem):
     """An axis of logarithms with round numbers at 1, 2, 5 of every decade."""
@@ -100,6 +105,7 @@ class PlannerPlot(pg.GraphicsLayoutWidget):
         self._greys: list[pg.LinearRegionItem] = []
         self._curves: dict[tuple[int, str], pg.PlotCurveItem] = {}
         self._cursors: list[pg.InfiniteLine] = []
+        self._drawn: tuple[list[object], tuple[object, ...]] | None = None
         self.scene().sigMouseMoved.connect(self._on_moved)
 
     def add_plot(self, left: str, bottom: str, axes: dict[str, pg.AxisItem], ranges: tuple[float, ...]) -> pg.PlotItem:
@@ -144,7 +150,8 @@ class PlannerPlot(pg.GraphicsLayoutWidget):
         """Move a line that marks the star or the exposure, and write beside it what it means."""
         line.setValue(value)
         if not hasattr(line, "label"):
-            line.label = pg.InfLineLabel(line, position=0.04, anchors=[(0, 0.5), (0, 0.5)])
+            place, side = (0.04, (0, 0.5)) if line.angle % 180 else (0.25, (0.5, 1))
+            line.label = pg.InfLineLabel(line, position=place, anchors=[side, side])
         line.label.setFormat(text)
         if self.scene_shown is not None:
             line.label.setColor(QColor(self.scene_shown.theme.text))
@@ -158,14 +165,26 @@ class PlannerPlot(pg.GraphicsLayoutWidget):
             plot.addItem(self._curves[key], ignoreBounds=True)
         return self._curves[key]
 
-    def draw_labels(self, plot: pg.PlotItem, x: np.ndarray, y: np.ndarray, scene: Scene) -> None:
+    def differs(self, *drawn: object) -> bool:
+        """Return True when what would be drawn is not what was drawn last, and remember it."""
+        # Laws, lists and measured stars are never changed in place: the same object is the same content. Keeping them
+        # keeps their identity from being given to another object.
+        key: list[object] = [
+            part.tobytes() if isinstance(part, np.ndarray) else part if isinstance(part, float | tuple) else id(part)
+            for part in drawn
+        ]
+        same = self._drawn is not None and self._drawn[0] == key
+        self._drawn = (key, drawn)
+        return not same
+
+    def draw_labels(self, plot: pg.PlotItem, x: np.ndarray, y: np.ndarray, scene: Scene, width: float = 2.0) -> None:
         """Draw the counted labels' curves, y of shape (n_x, n_label), and hide all others."""
         number = self.plots.index(plot)
         counted = [name for name, counts in zip(scene.plan.labels, scene.plan.counted, strict=True) if counts]
         for i, name in enumerate(scene.plan.labels):
             if name in counted:
-                width = 3.5 if name == scene.chosen else 2.0
-                self.curve(plot, name).setData(x, y[:, i], pen=curve_pen(name, scene.theme, width), connect="finite")
+                pen = curve_pen(name, scene.theme, width + 1.5 * (name == scene.chosen))
+                self.curve(plot, name).setData(x, y[:, i], pen=pen, connect="finite")
         for (where, name), curve in self._curves.items():
             if where == number and name in LABELS:
                 curve.setVisible(name in counted)
@@ -293,9 +312,11 @@ class SnrPlot(PlannerPlot):
     def draw(self, scene: Scene) -> None:
         """Draw errors at all SNR."""
         plan, unit = scene.plan, in_hundreds(scene.plan.labels)
+        self.mark(self.here, np.log10(plan.snr), f"SNR {plan.snr:.3g}")
+        if not self.differs(scene.style, plan.targets, plan.floors, scene.law, scene.measured):
+            return
         self.draw_labels(self.plot, np.log10(SNRS), np.log10(scene.law.sigma(SNRS, plan.floors) / unit), scene)
         self.targets.show(np.log10(plan.targets / unit)[plan.counted], scene.theme)
-        self.mark(self.here, np.log10(plan.snr), f"SNR {plan.snr:.3g}")
         shown = plan.counted & np.isfinite(plan.snr_needed) & (plan.snr_needed > 0)
         names = [name for name, use in zip(plan.labels, shown, strict=True) if use]
         pens = [pg.mkPen(curve_pen(name, scene.theme).color(), width=2) for name in names]
@@ -364,15 +385,18 @@ class MagnitudePlot(PlannerPlot):
     def draw(self, scene: Scene) -> None:
         """Draw SNR and errors at all magnitudes after the plan's exposure."""
         plan, theme, unit = scene.plan, scene.theme, in_hundreds(scene.plan.labels)
-        snr = formulas.snr(MAGS, plan.exposure.time, plan.wishes.scale)
+        for line, words in zip(self.here, (f"SNR {plan.snr:.3g}", f"V {plan.mag:.2f}"), strict=True):
+            self.mark(line, plan.mag, words)
+        time, scale = plan.exposure.time, plan.wishes.scale
+        if not self.differs(scene.style, plan.targets, plan.floors, scene.law, scene.measured, time, scale):
+            return
+        snr = formulas.snr(MAGS, time, scale)
         self.curve(self.top, "snr").setData(MAGS, np.log10(snr), pen=pg.mkPen(theme.text, width=2.5))
         needed = np.broadcast_to(plan.snr_needed, (2, len(plan.labels)))
         with np.errstate(divide="ignore"):
             self.draw_labels(self.top, np.array([10.0, 25.0]), np.log10(needed), scene)
         self.draw_labels(self.bottom, MAGS, np.log10(scene.law.sigma(snr, plan.floors) / unit), scene)
         self.targets.show(np.log10(plan.targets / unit)[plan.counted], theme)
-        for line, words in zip(self.here, (f"SNR {plan.snr:.3g}", f"V {plan.mag:.2f}"), strict=True):
-            self.mark(line, plan.mag, words)
         shown = plan.counted & np.isfinite(plan.mag_limit)
         pens = [pg.mkPen(curve_pen(n, theme).color(), width=2) for n, s in zip(plan.labels, shown, strict=True) if s]
         self.reached.setData(
@@ -414,11 +438,13 @@ class TimePlot(PlannerPlot):
     def draw(self, scene: Scene) -> None:
         """Draw the time that every magnitude needs."""
         plan = scene.plan
+        self.mark(self.star, plan.mag, f"V {plan.mag:.2f}")
+        self.mark(self.exposure, np.log10(plan.exposure.time), report.format_time(plan.exposure.time))
+        if not self.differs(scene.style, plan.snr_needed, plan.wishes.scale):
+            return
         times = formulas.time_for_snr(MAGS[:, None], plan.snr_needed, plan.wishes.scale)
         with np.errstate(divide="ignore"):
             self.draw_labels(self.plot, MAGS, np.log10(times), scene)
-        self.mark(self.star, plan.mag, f"V {plan.mag:.2f}")
-        self.mark(self.exposure, np.log10(plan.exposure.time), report.format_time(plan.exposure.time))
 
     def read_out(self, x: float) -> str:
         """Return the times at the cursor's magnitude."""

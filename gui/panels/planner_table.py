@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRectF, Qt, Signal
@@ -35,6 +36,7 @@ _DASHES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
 _ORDER = ("fe_h", "mg_fe", "teff", "c_fe", "logg", "si_fe", "cr_fe", "ca_fe", "ti_fe", "ni_fe")
 
 
+@cache
 def curve_pen(label: str, theme: Theme, width: float = 2.0) -> QPen:
     """Return the line of a label: seven colours that the colour-blind tell apart, solid, dashed, then dotted."""
     place = _ORDER.index(label) if label in _ORDER else len(_ORDER) + list(LABELS).index(label)

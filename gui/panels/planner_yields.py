@@ -47,21 +47,17 @@ class StarsPlot(PlannerPlot):
         self.hint.setVisible(sample is None)
         total = self.curve(self.plot, "all")
         total.setVisible(sample is not None)
-        if sample is None:
+        if sample is None or not self.differs(scene.style, sample, plan.snr_needed, plan.wishes.scale):
             return
         if sample is not self._sample_shown:
             self._sample_shown = sample
             self.plot.setYRange(0.0, 1.05 * len(sample), padding=0)
         # A star counts from its own time on; a thousand times are as fine as the screen.
         times = np.geomspace(1.0, 1e6, 1000)
-        counts = np.array([
-            star_yield(sample, needed, plan.wishes.scale).count(times) if needed > 0 else np.full(1000, len(sample))
-            for needed in plan.snr_needed
-        ])  # fmt: skip
-        self.draw_labels(self.plot, np.log10(times), counts.T.astype(float), scene)
-        for name in plan.labels:
-            pen = curve_pen(name, scene.theme, 2.5 if name == scene.chosen else 1.0)
-            self.curve(self.plot, name).setPen(pen)
+        unit = star_yield(sample, 1.0, plan.wishes.scale)
+        with np.errstate(divide="ignore"):
+            counts = np.array([unit.count(times / needed**2) for needed in plan.snr_needed])
+        self.draw_labels(self.plot, np.log10(times), counts.T.astype(float), scene, width=1.0)
         total.setData(
             np.log10(times), counts[plan.counted].min(0).astype(float), pen=pg.mkPen(scene.theme.text, width=3)
         )
@@ -138,7 +134,7 @@ class CutsPlot(PlannerPlot):
     def set_costs(self, costs: CutCosts | None) -> None:
         """Take the costs of another star or network."""
         self.costs = costs
-        if self.scene_shown is not None:
+        if self.scene_shown is not None and self.isVisible():
             self.draw(self.scene_shown)
 
     def take_theme(self, theme: Theme) -> None:
@@ -150,6 +146,8 @@ class CutsPlot(PlannerPlot):
     def draw(self, scene: Scene) -> None:
         """Draw a symbol per label and cut."""
         costs, theme = self.costs, scene.theme
+        if not self.differs(costs, theme):
+            return
         self.hint.setVisible(costs is None)
         self.legend.clear()
         for points in self.points.values():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from processing.errors import StellacubeError
-from processing.planning.formulas import MAG_POSSIBLE, PrecisionLaw, Values, positive, snr, time_for_snr
+from processing.planning.formulas import MAG_POSSIBLE, PrecisionLaw, Values, positive, snr, time_for_snr, without_floor
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,12 @@ def mean_errors(
     error : ndarray, shape (n_label,)
         K, dex or km/s; NaN where no star is used.
     """
-    values = snr(sample.mags, time, scale)
-    statistical = law.sigma(values)
-    used = np.hypot(statistical, floor) <= np.asarray(targets, float)
+    statistical = law.sigma(snr(sample.mags, time, scale))
+    used = statistical <= without_floor(targets, floor)
     count = used.sum(0)
     with np.errstate(divide="ignore"):
-        mean = np.where(count > 0, np.sum(np.where(used, statistical**-2.0, 0.0), axis=0) ** -0.5, np.nan)
+        weight = np.where(used, 1.0 / (statistical * statistical), 0.0).sum(0)
+        mean = np.where(count > 0, 1.0 / np.sqrt(weight), np.nan)
     return count, np.hypot(mean, floor)
 
 
