@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _NOISE_NAMES: dict[str, NoiseKind] = {
     "IVAR": "ivar",
 }  # fmt: skip
 _NOISE_CLASSES: dict[str, NoiseKind] = {"MSE": "variance", "RMSE": "error", "INVMSE": "ivar"}  # ESO's HDUCLAS3
+_BYSTANDERS = re.compile(r"ESO (PRO REC\d+ (RAW|CAL|PIPE|DRS)|QC|DET|TEL|TPL|SEQ|OCS|DPR|ADA|GEN)|COMMENT|HISTORY|$")
 _MASK_NAMES = ("DQ", "MASK", "FLAG", "QUALITY")
 _PACKED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"PK": "zip", b"\xfd7": "xz", b"\x1f\x9d": "compress"}
 
@@ -236,11 +238,13 @@ def _describe(path: Path, hdus: Any) -> CubeFile:
 
 
 def _readable_cards(header: Any, notes: list[str]) -> Any:
-    """Copy a header without the cards that cannot be parsed."""
+    """Copy a header without the cards that cannot be parsed, and without the thousands that say how it was made."""
     from astropy.io import fits
 
     copy = fits.Header()
     for card in header.cards:
+        if _BYSTANDERS.match(card.keyword):
+            continue
         try:
             copy.append((card.keyword, card.value, card.comment), end=True)  # parsed only now
         except (fits.VerifyError, ValueError):
