@@ -135,12 +135,15 @@ def _fits_tables(path: Path, content: bytes) -> list[RawTable]:
     from astropy.io import fits
     from astropy.table import Table
 
-    with fits.open(io.BytesIO(content)) as hdus:
-        tables = [
-            _from_astropy(Table.read(hdu), hdu.name or f"extension {i}")
-            for i, hdu in enumerate(hdus)
-            if isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and not isinstance(hdu, fits.CompImageHDU)
-        ]
+    try:
+        with fits.open(io.BytesIO(content)) as hdus:
+            tables = [
+                _from_astropy(Table.read(hdu), hdu.name or f"extension {i}")
+                for i, hdu in enumerate(hdus)
+                if isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and not isinstance(hdu, fits.CompImageHDU)
+            ]
+    except fits.VerifyError as error:
+        raise StellacubeError(f"The FITS table {path.name} is damaged: {error}.", "Download it again.") from error
     if not tables:
         raise StellacubeError(f"{path.name} is a FITS file without a table.", "A star list is needed, not an image.")
     return tables
@@ -206,7 +209,8 @@ def _plain_text(path: Path, text: str) -> RawTable:
     if not rows:
         raise StellacubeError(f"The star list {path.name} has column names but no stars.", "Export it again.")
     whole = [row for row in rows if len(row) == len(header)]
-    notes = (f"{len(rows) - len(whole)} lines with another number of fields were skipped.",)
+    skipped = len(rows) - len(whole)
+    notes = (f"{skipped} line{'s' * (skipped > 1)} with another number of fields left out.",) if skipped else ()
     if not whole:
         raise StellacubeError(
             f"The lines of {path.name} have {len(rows[0])} fields, but there are {len(header)} column names.",
@@ -216,7 +220,7 @@ def _plain_text(path: Path, text: str) -> RawTable:
         RawColumn(name.strip() or f"column {i + 1}", np.array(values), units[i].strip() if i < len(units) else "")
         for i, (name, values) in enumerate(zip(header, zip(*whole, strict=True), strict=True))
     )
-    return RawTable(path.name, columns, "\n".join(remarks), notes if len(whole) < len(rows) else ())
+    return RawTable(path.name, columns, "\n".join(remarks), notes)
 
 
 def _names_above(path: Path, remarks: list[str], first: list[str], delimiter: str) -> list[str]:
@@ -240,7 +244,7 @@ def _delimiter(lines: list[str]) -> str:
         if len(counts) == 1 and counts.pop() > 1:
             return candidate
     for candidate in ("\t", ";", ","):  # ragged, but clearly meant
-        if all(candidate in line for line in lines):
+        if candidate in lines[0] and 2 * sum(candidate in line for line in lines) > len(lines):
             return candidate
     return " "
 

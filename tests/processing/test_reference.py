@@ -388,6 +388,7 @@ def test_ragged_lines_are_counted(tmp_path: Path) -> None:
     stars = read_text(tmp_path, "ra dec V\n6.02 -72.08 14\n6.03 -72.07\n6.04 -72.06 15\n")
     assert len(stars) == 2
     assert any("1 line" in note for note in stars.notes)
+    assert len(read_text(tmp_path, "ra,dec,V\n6.02,-72.08,14\nEnd of the list\n6.04,-72.06,15\n")) == 2
 
 
 def test_one_star(tmp_path: Path) -> None:
