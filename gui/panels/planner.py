@@ -57,6 +57,7 @@ class PlannerPanel(PlannerForm):
         self._model: LabelModel | None = None
         self._network: InformationLaw | None = None
         self._network_fault = ""
+        self._costs_known = False
         self._factors: Mapping[str, float] = {}
         self._measured: Measured | None = None
         self._sample: StarSample | None = None
@@ -259,7 +260,7 @@ class PlannerPanel(PlannerForm):
     @Slot()
     def _recompute_network(self) -> None:
         """Ask the network again, after another star, range or model."""
-        self._network, self._network_fault, costs = None, "", None
+        self._network, self._network_fault, self._costs_known = None, "", False
         if self._model is not None:
             try:
                 self._network = model_law(
@@ -268,10 +269,8 @@ class PlannerPanel(PlannerForm):
                     priors=abundance_priors(self._model.labels, PRIOR if self.prior.isChecked() else 0.0),
                     factor=self._factors or self.factor.value(),
                 )  # fmt: skip
-                costs = self._costs(self._model)
             except StellacubeError as error:
                 self._network_fault = str(error)
-        self.cuts.set_costs(costs)
         self.sources.button("network").setEnabled(self._model is not None)
         self.recompute()
 
@@ -293,6 +292,9 @@ class PlannerPanel(PlannerForm):
     @Slot()
     def redraw(self) -> None:
         """Draw the plot that is shown; the others wait until they are."""
+        if self.current_plot is self.cuts and not self._costs_known:
+            self.cuts.set_costs(self._costs(self._model) if self._model is not None and self._network else None)
+            self._costs_known = True
         if self.answer is not None:
             self.current_plot.show_scene(
                 Scene(self.answer, self.law, self._theme, self._measured, self._sample, self.chosen_label)

@@ -35,7 +35,7 @@ from processing.errors import StellacubeError
 from processing.planning.information import PAPER_FACTOR, RANGES
 from processing.planning.questions import parse_exposure
 
-WIDTHS = (104, 78, 96, 64, 74, 68, 82, 80)
+WIDTHS = (100, 88, 106, 72, 76, 70, 82, 84)
 LEFT = sum(WIDTHS) + 4
 FIELD = 80
 """Width of a number field."""

@@ -116,6 +116,8 @@ class PlannerPlot(pg.GraphicsLayoutWidget):
         plot.setLabel("left", left)
         plot.setLabel("bottom", bottom)
         plot.getAxis("left").setWidth(62)
+        for side in ("left", "bottom"):
+            plot.getAxis(side).enableAutoSIPrefix(False)
         x0, x1, y0, y1 = ranges
         plot.setXRange(x0, x1, padding=0)
         plot.setYRange(y0, y1, padding=0)

@@ -107,7 +107,9 @@ class LabelAxis(pg.AxisItem):
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         """Write elements short, as Fig. 8 does."""
-        return [LABELS[self.labels[int(v)]].symbol.removesuffix("/Fe]").removeprefix("[").rstrip("]") for v in values]
+        short = {"logg": "logg", "fe_h": "Fe"}
+        names = [self.labels[int(v)] for v in values]
+        return [short.get(n, LABELS[n].symbol.removesuffix("/Fe]").removeprefix("[")) for n in names]
 
 
 class CutsPlot(PlannerPlot):
@@ -134,8 +136,6 @@ class CutsPlot(PlannerPlot):
     def set_costs(self, costs: CutCosts | None) -> None:
         """Take the costs of another star or network."""
         self.costs = costs
-        if self.scene_shown is not None and self.isVisible():
-            self.draw(self.scene_shown)
 
     def take_theme(self, theme: Theme) -> None:
         """Draw the words in the theme's colours."""
@@ -164,7 +164,7 @@ class CutsPlot(PlannerPlot):
         name = f"paper, Fig. 8: 4750–5991 Å lost (mean {PAPER_BULGE_MEAN})"
         self._show(name, np.array(known), paper, "d", None, pg.mkPen(theme.text, width=1.5))
         highest = max([*(float(np.max(f)) for f in costs.costs.values()), 5.0])
-        self.plot.setYRange(np.log10(0.9), np.log10(1.3 * highest), padding=0)
+        self.plot.setYRange(np.log10(0.9), np.log10(2.0 * highest), padding=0)
         self.plot.setLabel("bottom", costs.star)
 
     def _show(self, name: str, x: np.ndarray, y: np.ndarray, symbol: str, brush: object, pen: object = None) -> None:

@@ -13,8 +13,9 @@ errors of models and data make it do worse, which is what the paper's factor 1.5
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,6 +69,10 @@ RANGES: Mapping[str, WaveRange] = {
 
 REACH_LEAST = 0.6
 """Part of a range that a model must cover before its answer is worth giving."""
+
+
+DOUBTFUL = 2.0
+"""Physical bound over the network's above which the network's promise is doubted."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,6 @@ def information_law(
     teff: float = 4800.0,
     priors: Mapping[str, float] | None = None,
     factor: float | Mapping[str, float] = PAPER_FACTOR,
-    note: str = "",
 ) -> InformationLaw:
     """Turn gradient spectra into label errors.
 
@@ -174,7 +178,7 @@ def information_law(
     values, vectors = np.linalg.eigh(fisher * unit[:, None] * unit)
     white = unit[:, None] * vectors / np.sqrt(np.maximum(values, 1e-14))
     poles, rotation = np.linalg.eigh(white.T @ prior @ white)
-    return InformationLaw(tuple(labels), white @ rotation, np.maximum(poles, 0.0), scale, note)
+    return InformationLaw(tuple(labels), white @ rotation, np.maximum(poles, 0.0), scale)
 
 
 def star_labels(model: LabelModel, teff: float, logg: float, fe_h: float) -> np.ndarray:
@@ -251,11 +255,37 @@ def model_law(
     if wave_range not in RANGES:
         raise StellacubeError(f"There is no wavelength range called {wave_range!r}.", f"Known: {', '.join(RANGES)}.")
     use, note = model_reach(model, RANGES[wave_range])
-    gradient = model.network.flux_and_jacobian(star_labels(model, teff, logg, fe_h)[None])[1][0]
-    return information_law(
-        np.asarray(gradient, float), model.labels, in_frame(model.wave, model.frame, "air"), use,
-        shape=shape, teff=teff, priors=priors, factor=factor, note=note,
-    )  # fmt: skip
+    star = star_labels(model, teff, logg, fe_h)
+    wave = in_frame(model.wave, model.frame, "air")
+    law = partial(
+        information_law, labels=model.labels, wave=wave, use=use, shape=shape, teff=teff, priors=priors, factor=factor
+    )
+    network = law(np.asarray(model.network.flux_and_jacobian(star[None])[1][0], float))
+    return replace(network, note=" ".join(filter(None, [note, _doubts(model, star, network, law)])))
+
+
+def _doubts(
+    model: LabelModel, star: np.ndarray, network: InformationLaw, law: Callable[[np.ndarray], InformationLaw]
+) -> str:
+    """Name the labels of which the nearest physical template (Eq. 4) says that the network promises too much.
+
+    A network may read a label from lines of others that went with it in training; physics knows better.
+    """
+    templates = model.templates
+    if not templates.names:
+        return ""
+    place = [model.labels.index(name) for name in ("teff", "logg", "fe_h")]
+    away = ((templates.labels - star)[:, place] / (100.0, 0.2, 0.1)) ** 2
+    nearest = int(np.argmin(away.sum(1)))
+    physical = law(templates.gradients[nearest].T.astype(float))
+    with np.errstate(invalid="ignore"):
+        ratio = physical.sigma(100.0) / network.sigma(100.0)
+    symbols = [LABELS[name].symbol for name, value in zip(model.labels, ratio, strict=True) if value > DOUBTFUL]
+    teff, logg, fe_h = templates.labels[nearest, place]
+    return (
+        f"Physical gradients at {teff:.0f} K, {logg:.1f}, {fe_h:.1f} carry much less of {', '.join(symbols)} than the "
+        "network claims."
+    ) * bool(symbols)
 
 
 def abundance_priors(labels: Sequence[str], width: float) -> dict[str, float]:

@@ -49,6 +49,9 @@ def main() -> None:
         application.processEvents()
         print(f"panel, V, {name:15s}", milliseconds(lambda i: panel.mag.setValue(16.0 + i / 100)))
         print(f"panel, time, {name:12s}", milliseconds(lambda i: panel.count.setValue(1 + i)))
+    if list_models():
+        panel.show_plot("magnitude")
+        print("panel, the network's star", milliseconds(lambda i: panel.teff.setValue(4500.0 + i)))
     panel.set_stars(np.random.default_rng(1).uniform(15.0, 22.0, 10000))
     print("panel, time, 10 000 stars", milliseconds(lambda i: panel.count.setValue(1 + i)))
     print("panel, SNR scale, 10 000 ", milliseconds(lambda i: panel.scale.setValue(0.5 + i / 100)))

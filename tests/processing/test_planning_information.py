@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gradient_stars import WAVE, gradients, linear_model
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from processing.errors import StellacubeError
+from processing.labels.model_file import Templates, list_models, load_model
 from processing.planning.information import (
     PAPER_BULGE_COST,
     PAPER_BULGE_MEAN,
@@ -64,6 +67,30 @@ def test_against_chem_i_calc(shared):
     assert 0.9 < np.median(ratios) / 1.17 < 1.15
     order = spearmanr([sigma[name] for name in CHEM_I_CALC], list(CHEM_I_CALC.values()))
     assert order.statistic > 0.95
+
+
+def test_shipped_network_against_chem_i_calc():
+    if not list_models():
+        pytest.skip("no model is shipped")
+    law = model_law(load_model(""), factor=1.0)
+    sigma = dict(zip(law.labels, law.sigma(50.0 * np.sqrt(1.25 / 1.1) / snr_shape(np.array([4770.0]))[0]), strict=True))
+    ratios = np.array([sigma[name] / value for name, value in CHEM_I_CALC.items()])
+    assert 1 / 1.5 < np.median(ratios) < 1.5
+    order = spearmanr([sigma[name] for name in CHEM_I_CALC], list(CHEM_I_CALC.values()))
+    assert order.statistic > 0.9
+
+
+def test_labels_that_physics_does_not_support_are_named(shared):
+    """A network that claims ten times the nitrogen signal of its own physical template is found out."""
+    model = linear_model(shared, "rc")
+    names, base, _, gradient = gradients(shared, "rc")
+    templates = Templates(("rc",), base[None], gradient.T[None].astype(np.float32))
+    honest = replace(model, templates=templates)
+    assert "Physical" not in model_law(honest).note
+    boast = gradient * np.where(np.array(names) == "n_fe", 10.0, 1.0)
+    model = replace(honest, network=replace(model.network, basis=boast.astype(np.float32)))
+    note = model_law(model).note
+    assert "Physical gradients at 4800 K, 2.5, 0.0 carry much less of [N/Fe] than the network claims" in note
 
 
 def test_cost_of_the_bulge_cut_is_that_of_figure_8(shared):
