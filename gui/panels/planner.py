@@ -15,8 +15,8 @@ from PySide6.QtCore import QEvent, QMimeData, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QPainter, QPixmap, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+from gui.panels.planner_canvas import Measured, Scene
 from gui.panels.planner_form import PlannerForm
-from gui.panels.planner_plots import Measured, Scene
 from gui.panels.planner_table import TableContent
 from gui.panels.planner_yields import CutCosts
 from gui.theme import DARK, LIGHT, Theme

@@ -27,7 +27,8 @@ from PySide6.QtWidgets import (
 )
 
 from gui.panels.panel import Segments
-from gui.panels.planner_plots import MagnitudePlot, PlannerPlot, SnrPlot, TimePlot
+from gui.panels.planner_canvas import PlannerPlot
+from gui.panels.planner_plots import MagnitudePlot, SnrPlot, TimePlot
 from gui.panels.planner_table import MEAN, NETWORK, SYMBOL, PrecisionTable
 from gui.panels.planner_yields import CutsPlot, StarsPlot
 from gui.theme import GRID

@@ -9,7 +9,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtGui import QColor
 
-from gui.panels.planner_plots import LogAxis, PlannerPlot, Scene, TimeAxis
+from gui.panels.planner_canvas import LogAxis, PlannerPlot, Scene, TimeAxis
 from gui.panels.planner_table import curve_pen
 from gui.theme import Theme
 from processing.labels.names import LABELS
