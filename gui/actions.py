@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QMainWindow, QMenu
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ ACTIONS: tuple[ActionSpec, ...] = (
 )  # fmt: skip
 
 
-def build_actions(window: QMainWindow, slots: Mapping[str, Callable[..., object]]) -> dict[str, QAction]:
+def build_actions(
+    window: QMainWindow, slots: Mapping[str, Callable[..., object]]
+) -> tuple[dict[str, QAction], dict[str, QMenu]]:
     """Make the actions of the table, connect them, and put them into the window's menus.
 
     Parameters
@@ -64,7 +66,8 @@ def build_actions(window: QMainWindow, slots: Mapping[str, Callable[..., object]
 
     Returns
     -------
-    dict of QAction, by id
+    actions : dict of QAction, by id
+    menus : dict of QMenu, by title
     """
     actions = {}
     menus = {}
@@ -82,7 +85,7 @@ def build_actions(window: QMainWindow, slots: Mapping[str, Callable[..., object]
             menus[spec.menu].addSeparator()
         menus[spec.menu].addAction(action)
         actions[spec.id] = action
-    return actions
+    return actions, menus
 
 
 def shortcut_rows() -> list[tuple[str, str]]:

@@ -45,9 +45,11 @@ def main(paths: Sequence[str | Path] = ()) -> int:
     if sys.stderr is not None:
         faulthandler.enable()
     application = make_application()
+    from gui.garbage import GarbageKeeper
     from gui.main_window import MainWindow
     from gui.notifications import Notifications
 
+    keeper = GarbageKeeper(application)
     preferences = Preferences()
     themes = ThemeManager(application, preferences.appearance)
     notifications = Notifications()
@@ -65,3 +67,4 @@ def main(paths: Sequence[str | Path] = ()) -> int:
         return application.exec()
     finally:
         notifications.uninstall()
+        keeper.stop()

@@ -35,8 +35,8 @@ def default_output(document: Document) -> Path:
         stem = document.cube_path.name.partition(".fits")[0]
         return document.cube_path.parent / f"{stem}_stellacube"
     if document.spectra:
-        folder = document.spectra[0].parent
-        return folder.parent / f"{folder.name}_stellacube"
+        first = document.spectra[0]
+        return first.parent / f"{first.stem}_stellacube"
     return Path.home() / "stellacube"
 
 
@@ -68,7 +68,7 @@ class RunDialog(QDialog):
             form.addRow(_muted("Cube"), QLabel(document.cube_path.name))
             form.addRow(_muted("Stars"), QLabel(_stars_text(document)))
         else:
-            form.addRow(_muted("Spectra"), QLabel(f"{len(document.spectra)} files"))
+            form.addRow(_muted("Spectra"), QLabel(f"{len(document.loaded):n}"))
         self.folder = QLineEdit(str(default_output(document)))
         self.folder.setAccessibleName("Folder for the results")
         self.folder.textChanged.connect(self._on_folder)

@@ -15,7 +15,6 @@ from gui.display import limits, symmetric
 from gui.jobs import Failure, Job, JobRunner, LatestReader
 from gui.opening import Opened, open_paths, open_session, read_overview
 from gui.star_rows import StarRows, rows_from_list
-from processing.errors import StellacubeError
 from processing.progress import CancelCheck, Progress
 from processing.spectrum import StarSpectrum
 
@@ -91,6 +90,7 @@ class Document(QObject):
         self.rows: StarRows | None = None
         self.residual: np.ndarray | None = None
         self.spectra: tuple[Path, ...] = ()
+        self.loaded: tuple[StarSpectrum, ...] = ()
         self.cube_path: Path | None = None
         self.stars_path: Path | None = None
 
@@ -108,7 +108,7 @@ class Document(QObject):
             name = getattr(self.cube, "object_name", "")
             return name or self.cube_path.name.partition(".")[0]
         if self.spectra:
-            return f"{len(self.spectra)} spectra"
+            return f"{len(self.loaded)} spectra"
         return self.stars_path.stem if self.stars_path else ""
 
     @property
@@ -152,7 +152,7 @@ class Document(QObject):
         self.session = opened.session or self.session
         self.catalogue = opened.catalogue
         self.residual = opened.residual
-        self.spectra = opened.spectra
+        self.spectra, self.loaded = opened.spectra, opened.loaded
         self._take_stars(opened)
         if not same_cube:
             self.cube_changed.emit()
@@ -172,8 +172,6 @@ class Document(QObject):
             self.rows = opened.rows
         elif self.stars is not None:
             self.rows = rows_from_list(self.stars, self.cube)
-        elif opened.spectra:
-            self.rows = _rows_of_files(opened.spectra)
 
     def close(self) -> None:
         """Close everything that is open."""
@@ -247,8 +245,8 @@ class Document(QObject):
         read: Callable[[], Any]
         if self.session is not None:
             read = partial(_star, self.session, star_id, self.rows.reason[row])
-        elif self.spectra:
-            read = partial(_file, self.spectra[row])
+        elif self.loaded:
+            read = partial(ShownSpectrum, star_id, self.loaded[row])
         elif self.cube is not None:
             read = partial(_quick_look, self.cube, star_id, float(self.rows.x[row]), float(self.rows.y[row]))
         else:
@@ -299,27 +297,3 @@ def _star(session: Session, star_id: str, reason: str) -> ShownSpectrum:
     spectrum = session.spectrum(star_id)
     fit = session.fit(star_id) if star_id in session.star_ids("fits") else None
     return ShownSpectrum(star_id, spectrum, fit)
-
-
-def _file(path: Path) -> ShownSpectrum:
-    from processing.spectra_io import read_spectra
-
-    spectra = read_spectra(path)
-    if not spectra:
-        raise StellacubeError(f"{path.name} holds no spectrum.")
-    return ShownSpectrum(path.stem, spectra[0])
-
-
-def _rows_of_files(paths: Sequence[Path]) -> StarRows:
-    """Show a folder of spectra as rows, before anything is known of them."""
-    from gui.star_rows import Column
-
-    names = np.array([path.stem for path in paths])
-    unknown = np.full(len(names), np.nan)
-    columns = (
-        Column("stellar_id", "Spectrum", names),
-        Column("file", "File", np.array([path.name for path in paths])),
-    )
-    n = len(names)
-    listed = np.full(n, "listed")
-    return StarRows(names, unknown, unknown, listed, ("none",) * n, ("Not yet fitted.",) * n, columns)

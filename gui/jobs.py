@@ -230,19 +230,30 @@ class JobRunner(QObject):
             job.deleteLater()
 
 
+@dataclass(frozen=True)
+class _Ticket:
+    """What a request is called, and which it is."""
+
+    number: int
+    generation: int
+    key: object
+
+
 class _Mailbox:
     """Holds the newest request only; shared by the two threads under a lock."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._request: tuple[object, Callable[[], Any]] | None = None
+        self._request: tuple[_Ticket, Callable[[], Any]] | None = None
         self.reading = threading.Lock()
+        self.answered = -1
+        """Number of the newest request that has been answered."""
 
-    def put(self, key: object, read: Callable[[], Any]) -> None:
+    def put(self, ticket: _Ticket, read: Callable[[], Any]) -> None:
         with self._lock:
-            self._request = (key, read)
+            self._request = (ticket, read)
 
-    def take(self) -> tuple[object, Callable[[], Any]] | None:
+    def take(self) -> tuple[_Ticket, Callable[[], Any]] | None:
         with self._lock:
             request, self._request = self._request, None
             return request
@@ -266,13 +277,14 @@ class _Server(QObject):
             if request is not None:
                 self._answer(*request)
 
-    def _answer(self, key: object, read: Callable[[], Any]) -> None:
+    def _answer(self, ticket: _Ticket, read: Callable[[], Any]) -> None:
         try:
             answer = read()
         except Exception as error:  # noqa: BLE001 -- nothing may escape into Qt's event loop
-            self.failed.emit(key, explain(error))
+            self.failed.emit(ticket, explain(error))
         else:
-            self.answered.emit(key, answer)
+            self._mailbox.answered = ticket.number
+            self.answered.emit(ticket, answer)
 
 
 class LatestReader(QObject):
@@ -294,7 +306,7 @@ class LatestReader(QObject):
         self._wake.connect(self._server.serve, queued)
         self._server.answered.connect(self._on_answered, queued)
         self._server.failed.connect(self._on_failed, queued)
-        self._generation = 0
+        self._generation = self._number = 0
 
     def request(self, key: object, read: Callable[[], Any]) -> None:
         """Ask for a read; an older request that has not begun is dropped."""
@@ -302,7 +314,8 @@ class LatestReader(QObject):
             return
         if not self._thread.isRunning():
             self._thread.start()
-        self._mailbox.put((self._generation, key), read)
+        self._number += 1
+        self._mailbox.put(_Ticket(self._number, self._generation, key), read)
         self._wake.emit()
 
     def forget(self) -> None:
@@ -321,11 +334,12 @@ class LatestReader(QObject):
         self._server = None
 
     @Slot(object, object)
-    def _on_answered(self, key: tuple[int, object], answer: object) -> None:
-        if key[0] == self._generation:
-            self.answered.emit(key[1], answer)
+    def _on_answered(self, ticket: _Ticket, answer: object) -> None:
+        overtaken = ticket.number < self._mailbox.answered  # a newer answer waits in the queue behind this one
+        if ticket.generation == self._generation and not overtaken:
+            self.answered.emit(ticket.key, answer)
 
     @Slot(object, object)
-    def _on_failed(self, key: tuple[int, object], failure: Failure) -> None:
-        if key[0] == self._generation:
-            self.failed.emit(key[1], failure)
+    def _on_failed(self, ticket: _Ticket, failure: Failure) -> None:
+        if ticket.generation == self._generation:
+            self.failed.emit(ticket.key, failure)

@@ -49,8 +49,8 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.setUnifiedTitleAndToolBarOnMac(True)
         self.workspaces = Workspaces(self)
-        self.actions_by_id = build_actions(self, self._slots())
-        self._build_menus()
+        self.actions_by_id, menus = build_actions(self, self._slots())
+        self._build_menus(menus)
         self.progress = ProgressView(self.runner)
         self.tool_bar = build_tool_bar(self, self.actions_by_id, self.workspaces.segments, self.progress)
         self.status = StatusLine(self.statusBar())
@@ -78,8 +78,7 @@ class MainWindow(QMainWindow):
             "reset_layout": self.workspaces.reset, "shortcuts": self.show_shortcuts, "about": self.show_about,
         }  # fmt: skip
 
-    def _build_menus(self) -> None:
-        menus = {action.text(): action.menu() for action in self.menuBar().actions()}
+    def _build_menus(self, menus: dict[str, QMenu]) -> None:
         self.recent_menu = QMenu("Open &recent", self)
         self.recent_menu.aboutToShow.connect(self._fill_recent)
         file_menu, view_menu = menus["&File"], menus["&View"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gui.star_rows import StarRows, rows_from_catalogue, rows_from_list
+from gui.star_rows import StarRows, rows_from_catalogue, rows_from_list, rows_from_spectra
 from processing.errors import StellacubeError
 from processing.progress import CancelCheck, Progress, ignore, never, stop_if
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from processing.cube import CubeOverview, MuseCube
     from processing.reference import StarList
     from processing.session import Session
+    from processing.spectrum import StarSpectrum
 
 SESSION = ".stellacube"
 FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz", ".fz")
@@ -48,6 +49,9 @@ class Opened:
     rows: StarRows | None = None
     residual: np.ndarray | None = None
     spectra: tuple[Path, ...] = ()
+    """Files and folders of spectra, for a run."""
+    loaded: tuple[StarSpectrum, ...] = ()
+    """What they hold."""
     cube_path: Path | None = None
     stars_path: Path | None = None
     notes: tuple[str, ...] = ()
@@ -63,16 +67,14 @@ def sort_out(paths: Sequence[Path]) -> Choice:
     """
     found: dict[str, list[Path]] = {"cube": [], "stars": [], "session": [], "spectra": []}
     for path in paths:
-        kind = _kind(path)
-        found[kind] += _spectra_in(path) if kind == "spectra" and path.is_dir() else [path]
+        found[_kind(path)].append(path)
     if found["session"] and (len(found["session"]) > 1 or any(found[k] for k in ("cube", "stars", "spectra"))):
         raise StellacubeError("A session opens alone: it brings its own cube and stars.", "Drop one session by itself.")
     if found["cube"] and found["spectra"]:
         raise StellacubeError("A cube and spectra cannot be opened together.", "Drop either the cube or the spectra.")
     left = (*found["cube"][1:], *found["stars"][1:])
-    return Choice(
-        *(found[k][0] if found[k] else None for k in ("cube", "stars", "session")), tuple(found["spectra"]), left
-    )
+    first = {kind: next(iter(found[kind]), None) for kind in ("cube", "stars", "session")}
+    return Choice(**first, spectra=tuple(found["spectra"]), left=left)
 
 
 def _kind(path: Path) -> str:
@@ -111,14 +113,6 @@ def _fits_kind(path: Path) -> str:
     if any("TABLE" in kind for _, kind in kinds):
         return "stars"
     return "cube"
-
-
-def _spectra_in(folder: Path) -> list[Path]:
-    """Return the spectra of a folder."""
-    spectra = sorted(p for p in folder.iterdir() if p.name.lower().endswith(FITS))
-    if not spectra:
-        raise StellacubeError(f"The folder {folder.name} holds no FITS spectra.", WHAT_OPENS)
-    return spectra
 
 
 def open_paths(
@@ -162,9 +156,17 @@ def open_paths(
         stars = read_star_list(choice.stars)
         rows = rows_from_list(stars, opened or cube)
         notes += tuple(stars.notes)
+    loaded: tuple[StarSpectrum, ...] = ()
+    if choice.spectra:
+        from processing.spectra_io.read import read_spectra
+
+        loaded, said = read_spectra(choice.spectra, progress=progress, cancelled=cancelled)
+        rows = rows_from_spectra(loaded)
+        notes += said
     return Opened(
-        opened, stars, rows=rows, spectra=choice.spectra, cube_path=choice.cube, stars_path=choice.stars, notes=notes
-    )
+        opened, stars, rows=rows, spectra=choice.spectra, loaded=loaded, cube_path=choice.cube,
+        stars_path=choice.stars, notes=notes,
+    )  # fmt: skip
 
 
 def open_session(path: Path) -> Opened:
@@ -186,7 +188,7 @@ def open_session(path: Path) -> Opened:
     rows = rows_from_catalogue(catalogue, session.sources(), cube) if catalogue is not None else None
     return Opened(
         cube, None, session, catalogue, rows, session.image("residual"), tuple(given.get("spectra", ())),
-        cube_path, next(iter(given.get("stars", [])), None), tuple(notes),
+        cube_path=cube_path, stars_path=next(iter(given.get("stars", [])), None), notes=tuple(notes),
     )  # fmt: skip
 
 

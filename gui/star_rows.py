@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from processing.cube import MuseCube
     from processing.extraction.sources import SourceTable
     from processing.reference import StarList
+    from processing.spectrum import StarSpectrum
 
 Quality = Literal["good", "warn", "bad", "none"]
 
@@ -160,14 +161,30 @@ def rows_from_list(stars: StarList, cube: MuseCube | None) -> StarRows:
     inside = _inside(x, y, cube)
     status = np.where(inside, "listed", "outside")
     reasons = tuple("Not yet extracted." if i else "Outside the field of this cube." for i in inside)
-    return StarRows(stars.star_id.astype(str), x, y, status, ("none",) * len(x), reasons, tuple(known))
+    return StarRows(stars.star_id.astype(str), x, y, status, _unjudged(len(x)), reasons, tuple(known))
+
+
+def rows_from_spectra(spectra: Sequence[StarSpectrum]) -> StarRows:
+    """Show spectra before anything is known of them but their signal."""
+    names = np.array([spectrum.star_id for spectrum in spectra])
+    columns = [
+        Column("stellar_id", "Spectrum", names),
+        Column("snr_muse", "S/N", np.array([s.snr for s in spectra]), "", "median of flux over error, per pixel", 0),
+        Column("snr_der", "S/N DER", np.array([s.snr_der for s in spectra]), "", "from the scatter of neighbours", 0),
+        Column("mag", "mag", np.array([float(s.mag) for s in spectra]), "mag", "magnitude in the file"),
+    ]
+    known = [c for c in columns if not c.numeric or np.isfinite(c.values).any()]
+    x, y = (np.array([getattr(s, name) for s in spectra], float) for name in "xy")
+    n = len(names)
+    listed = np.full(n, "listed")
+    return StarRows(names, x, y, listed, _unjudged(n), ("Not yet fitted.",) * n, tuple(known))
 
 
 def rows_from_catalogue(catalogue: Catalogue, sources: SourceTable | None, cube: MuseCube | None) -> StarRows:
     """Show a catalogue; stars of the list that got no spectrum follow, with the reason."""
     table = catalogue.table
-    place = [np.asarray(table[name], float) for name in ("x", "y", "ra", "dec")]
-    x, y = _positions(*place, cube)
+    xs, ys, ra, dec = (np.asarray(table[name], float) for name in ("x", "y", "ra", "dec"))
+    x, y = _positions(xs, ys, ra, dec, cube)
     names = sorted(table.colnames, key=lambda name: (name != "stellar_id", name != catalogue.magnitude, name in _LAST))
     judged = np.asarray(table["quality"]).astype(str)
     reasons = np.asarray(table["quality_reason"]).astype(str)
@@ -226,11 +243,17 @@ def _with_unfitted(rows: StarRows, sources: SourceTable, magnitude: str) -> Star
         np.concatenate([rows.x, np.asarray(sources.x, float)[missing]]),
         np.concatenate([rows.y, np.asarray(sources.y, float)[missing]]),
         np.concatenate([rows.status, np.asarray(sources.status).astype(str)[missing]]),
-        rows.quality + ("none",) * count,
+        rows.quality + _unjudged(count),
         rows.reason + reasons,
         tuple(columns),
         fitted=True,
     )
+
+
+def _unjudged(count: int) -> tuple[Quality, ...]:
+    """Return the quality of stars that nobody has fitted."""
+    none: Quality = "none"
+    return (none,) * count
 
 
 def _positions(

@@ -105,7 +105,7 @@ QLabel#headline { font-weight: 600; font-size: 12pt; }
 QToolButton { border: none; border-radius: 4px; padding: 4px 8px; color: $text; }
 QToolButton:hover { background: $hover; }
 QToolButton:pressed, QToolButton:open { background: $pressed; }
-QToolButton:checked { background: $pressed; color: $text; font-weight: 600; }
+QToolButton:checked { background: $hover; color: $text; }
 QToolButton:focus { border: 1px solid $accent; padding: 3px 7px; }
 QToolButton:disabled { color: $muted; }
 QToolButton::menu-indicator { image: none; }
@@ -137,12 +137,12 @@ QComboBox QAbstractItemView { background: $panel; border: 1px solid $line; selec
     selection-color: $text; }
 QTableView, QTreeWidget { background: $panel; border: none; gridline-color: transparent; color: $text;
     selection-background-color: $chosen; selection-color: $text; alternate-background-color: $panel; }
-QTableView::item, QTreeWidget::item { padding: 2px 8px; border: none; }
+QTableView::item, QTreeWidget::item { padding: 2px 9px; border: none; }
 QTableView::item:hover { background: $hover; }
 QTableView::item:selected, QTreeWidget::item:selected { background: $chosen; color: $text; }
 QHeaderView { background: $panel; }
 QHeaderView::section { background: $panel; color: $muted; border: none; border-bottom: 1px solid $line;
-    padding: 4px 8px; }
+    padding: 4px 12px; }
 QHeaderView::section:hover { color: $text; }
 QTableCornerButton::section { background: $panel; border: none; }
 QScrollBar:vertical { background: transparent; width: 10px; margin: 0; }

@@ -74,7 +74,8 @@ class ProgressView(QWidget):
         self.percent = QLabel()
         self.percent.setFixedWidth(self.fontMetrics().horizontalAdvance("100 %") + 4)
         self.percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.button = QToolButton(toolTip="Cancel; what is finished is kept (Ctrl+.)")
+        self.button = QToolButton()
+        self.button.setToolTip("Cancel; what is finished is kept (Ctrl+.)")
         self.button.setAccessibleName("Cancel")
         self.button.clicked.connect(self.cancel_requested)
         row = QHBoxLayout(self)
@@ -138,9 +139,9 @@ class StatusLine(QWidget):
 
     def __init__(self, bar: QStatusBar) -> None:
         super().__init__()
-        self.cursor = QLabel()
-        self.cursor.setObjectName("muted")
-        self.cursor.setMinimumWidth(360)
+        self.place = QLabel()
+        self.place.setObjectName("muted")
+        self.place.setMinimumWidth(360)
         self.message = Elided()
         self.message.setObjectName("muted")
         self.message.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -149,7 +150,7 @@ class StatusLine(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(2 * GRID - 4, 0, 2 * GRID - 4, 2)
         row.setSpacing(2 * GRID)
-        row.addWidget(self.cursor)
+        row.addWidget(self.place)
         row.addWidget(self.message, 1)
         bar.setSizeGripEnabled(False)
         bar.addWidget(self, 1)
@@ -157,7 +158,7 @@ class StatusLine(QWidget):
     @Slot(str)
     def show_cursor(self, text: str) -> None:
         """Say what is under the mouse."""
-        self.cursor.setText(text)
+        self.place.setText(text)
 
     @Slot(object)
     def show_notification(self, notification: Notification) -> None:

@@ -90,7 +90,7 @@ class Workspaces(QObject):
     def empty_buttons(self) -> list[QPushButton]:
         """Put a button that opens files into the empty image panel, and return it."""
         button = QPushButton("Open …")
-        self.image.empty.actions.addWidget(button)
+        self.image.empty.buttons.addWidget(button)
         return [button]
 
     # Workspaces

@@ -9,7 +9,16 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QPixmap
-from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QMenu, QSlider, QSpinBox, QToolButton, QVBoxLayout
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QMenu,
+    QSlider,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+)
 
 from gui.display import COLOUR_MAPS, LIMITS, STRETCHES, colour_table, sexagesimal
 from gui.document import Document, Picture, ShownImage
@@ -112,16 +121,17 @@ class ImagePanel(Panel):
         self.slider.setToolTip("Wavelength of the slice (arrow keys: one layer; page keys: twenty)")
         self.slider.setPageStep(20)
         self.slider.valueChanged.connect(self._on_layer)
-        self.wave = QDoubleSpinBox(suffix=" Å", decimals=2, buttonSymbols=QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.wave = QDoubleSpinBox(suffix=" Å", decimals=2)
         self.wave.setAccessibleName("Wavelength in Angstrom")
         self.wave.setToolTip("Wavelength of the slice in Angstrom")
-        self.wave.setKeyboardTracking(False)
         self.wave.valueChanged.connect(self._on_wave_typed)
-        self.layer = QSpinBox(buttonSymbols=QSpinBox.ButtonSymbols.NoButtons, keyboardTracking=False)
+        self.layer = QSpinBox()
         self.layer.setAccessibleName("Layer")
         self.layer.setToolTip("Layer of the cube, counted from 0")
         self.layer.valueChanged.connect(self._on_layer)
         for spin in (self.wave, self.layer):
+            spin.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+            spin.setKeyboardTracking(False)
             spin.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.wave.setFixedWidth(104)
         self.layer.setFixedWidth(60)
@@ -263,6 +273,9 @@ class ImagePanel(Panel):
         if cube is None or not math.isfinite(wavelength):
             return
         index = int(np.abs(cube.wave - wavelength).argmin())
+        if wavelength != cube.wave[index]:  # a slice is a layer: everybody shows the wavelength of that
+            self._selection.set_wavelength(float(cube.wave[index]))
+            return
         for control in (self.slider, self.layer):
             control.blockSignals(True)
             control.setValue(index)

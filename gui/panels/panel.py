@@ -30,7 +30,8 @@ class Header(QFrame):
         super().__init__()
         self.setObjectName("header")
         row = QHBoxLayout(self)
-        row.setContentsMargins(12, 6, 6, 6)
+        row.setContentsMargins(12, 0, 6, 0)
+        self.setFixedHeight(5 * GRID)
         row.setSpacing(GRID)
         self.title = QLabel(title)
         self.title.setObjectName("title")
@@ -64,8 +65,8 @@ class EmptyState(QWidget):
         self.text.setObjectName("muted")
         for label in (self.headline, self.text):
             label.setWordWrap(True)
-        self.actions = QHBoxLayout()
-        self.actions.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.buttons = QHBoxLayout()
+        self.buttons.setAlignment(Qt.AlignmentFlag.AlignCenter)
         column = QVBoxLayout(self)
         column.setContentsMargins(3 * GRID, 2 * GRID, 3 * GRID, 3 * GRID)
         column.setSpacing(GRID)
@@ -73,7 +74,7 @@ class EmptyState(QWidget):
         column.addWidget(self._image)
         column.addWidget(self.headline)
         column.addWidget(self.text)
-        column.addLayout(self.actions)
+        column.addLayout(self.buttons)
         column.addStretch(1)
 
     def set_theme(self, theme: Theme) -> None:
@@ -96,11 +97,12 @@ class Segments(QFrame):
         self._group = QButtonGroup(self)
         self._buttons: dict[str, QToolButton] = {}
         for name, text, tip in choices:
-            button = QToolButton(text=text, toolTip=tip, checkable=True)
+            button = QToolButton()
+            button.setText(text)
+            button.setToolTip(tip)
+            button.setCheckable(True)
             button.setAccessibleName(text)
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            bold = button.font()
-            bold.setWeight(bold.Weight.DemiBold)
             button.setMinimumWidth(button.fontMetrics().horizontalAdvance(text) + 30)
             self._group.addButton(button)
             self._buttons[name] = button

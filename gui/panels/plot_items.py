@@ -15,7 +15,6 @@ from gui.theme import Theme
 LINES: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("Hβ", (4861.33,)),
     ("Mg b", (5167.32, 5172.68, 5183.60)),
-    ("Fe", (5269.54, 5328.04)),
     ("Na D", (5889.95, 5895.92)),
     ("Hα", (6562.82,)),
     ("Ca II", (8498.02, 8542.09, 8662.14)),
@@ -101,6 +100,18 @@ def bands_of(wave: np.ndarray, mask: np.ndarray) -> list[tuple[float, float]]:
     return [(float(wave[a]) - half, float(wave[b - 1]) + half) for a, b in runs(mask)]
 
 
+def smoothed(values: np.ndarray) -> np.ndarray:
+    """Return the running median of three: without single outlying pixels, but with all lines."""
+    if len(values) < 3:
+        return values
+    return np.median(np.lib.stride_tricks.sliding_window_view(values, 3), axis=-1)
+
+
+def extent(values: np.ndarray) -> tuple[float, float]:
+    """Return the range that a plot should show: the deepest lines, but not the few brightest sky residuals."""
+    return float(np.percentile(values, 0.02)), float(np.percentile(values, 99.8))
+
+
 class LineNames:
     """Marks of strong lines in a plot, moved with the star's velocity."""
 
@@ -115,10 +126,10 @@ class LineNames:
                 plot.addItem(mark, ignoreBounds=True)
                 self._marks.append((mark, wave))
 
-    def place(self, to_frame: np.ndarray | None, velocity_factor: float) -> None:
-        """Put the marks at their wavelengths (all of `LINES`, in the frame of the plot) times (1 + v/c)."""
-        for n, (mark, wave) in enumerate(self._marks):
-            mark.setPos(float(wave if to_frame is None else to_frame[n]) * velocity_factor)
+    def place(self, waves: np.ndarray, velocity_factor: float) -> None:
+        """Put the marks at their wavelengths in the frame of the plot, times (1 + v/c)."""
+        for (mark, _), wave in zip(self._marks, waves.tolist(), strict=True):
+            mark.setPos(wave * velocity_factor)
 
     @property
     def waves(self) -> np.ndarray:

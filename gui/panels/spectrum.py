@@ -11,11 +11,22 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QToolButton, QVBoxLayout
 
 from gui.document import Document, ShownSpectrum
 from gui.panels.panel import EmptyState, Panel, Segments
-from gui.panels.plot_items import Bands, ErrorBand, LineNames, bands_of, faded, pretty_unit, style_plot
+from gui.panels.plot_items import (
+    Bands,
+    ErrorBand,
+    LineNames,
+    bands_of,
+    extent,
+    faded,
+    pretty_unit,
+    smoothed,
+    style_plot,
+)
 from gui.selection import Selection, Spaxel
 from gui.theme import Theme, ThemeManager
+from processing.preparation.air import SPEED_OF_LIGHT, in_frame
+from processing.spectrum import Frame
 
-SPEED_OF_LIGHT = 299792.458  # km/s
 VIEWS = (
     ("fit", "Fit", "The prepared spectrum with the best fit and the residuals"),
     ("observed", "Observed", "The spectrum as it was extracted"),
@@ -55,7 +66,10 @@ class SpectrumPanel(Panel):
         self.views = Segments(VIEWS)
         self.views.choose("fit")
         self.views.chosen.connect(self._on_view)
-        self.lines_button = QToolButton(text="Lines", checkable=True, checked=True)
+        self.lines_button = QToolButton()
+        self.lines_button.setText("Lines")
+        self.lines_button.setCheckable(True)
+        self.lines_button.setChecked(True)
         self.lines_button.setToolTip("Names of strong stellar lines, at the star's velocity (L)")
         self.lines_button.toggled.connect(self._on_lines)
         self.header.tools.addWidget(self.subtitle, 1)
@@ -82,11 +96,13 @@ class SpectrumPanel(Panel):
         self.fit_curve = pg.PlotDataItem(connect="finite")
         self.sigma_curve = pg.PlotDataItem(connect="finite")
         self.zero = pg.InfiniteLine(pos=0, angle=0)
-        self.cursor = pg.InfiniteLine(pos=0, angle=90, movable=True)
-        self.cursor.setZValue(20)
-        self.cursor.sigDragged.connect(self._on_cursor_dragged)
+        self.marker = pg.InfiniteLine(
+            pos=0, angle=90, movable=True, label="{value:.2f} Å", labelOpts={"position": 0.05, "movable": False}
+        )
+        self.marker.setZValue(20)
+        self.marker.sigDragged.connect(self._on_cursor_dragged)
         self.names = LineNames(self.flux)
-        for item in (self.bands, self.error, self.curve, self.fit_curve, self.cursor):
+        for item in (self.bands, self.error, self.curve, self.fit_curve, self.marker):
             self.flux.addItem(item, ignoreBounds=True)
         for item in (self.residual_bands, self.zero, self.sigma_curve):
             self.residual.addItem(item, ignoreBounds=True)
@@ -109,8 +125,11 @@ class SpectrumPanel(Panel):
         self.error.setBrush(faded(theme.flux, 0.22))
         for bands in (self.bands, self.residual_bands):
             bands.set_colour(faded(theme.band, 0.16))
-        self.cursor.setPen(pg.mkPen(theme.accent, width=1.4))
-        self.cursor.setHoverPen(pg.mkPen(theme.accent, width=3))
+        self.marker.setPen(pg.mkPen(theme.accent, width=1.4))
+        self.marker.setHoverPen(pg.mkPen(theme.accent, width=3))
+        self.marker.label.setColor(theme.accent)
+        self.marker.label.setFont(small)
+        self.marker.label.fill = pg.mkBrush(faded(theme.panel, 0.85))
         self.names.set_theme(theme, small)
 
     # What is asked for
@@ -167,16 +186,24 @@ class SpectrumPanel(Panel):
         if shown is None or shown.observed is None:
             return
         fitted = shown.fit is not None and self.views.current == "fit"
-        self.residual.setVisible(fitted)
-        self.plots.ci.layout.setRowStretchFactor(1, 1 if fitted else 0)
-        self.plots.ci.layout.setRowMaximumHeight(1, 16777215 if fitted else 0)
-        self.flux.getAxis("bottom").setStyle(showValues=not fitted)
+        self._show_residual(fitted)
         if fitted:
             self._draw_fit(shown)
         else:
             self._draw_observed(shown)
         velocity = shown.fit.rv if shown.fit is not None and math.isfinite(shown.fit.rv) else 0.0
         self._place_names(shown.observed.frame, 1.0 + velocity / SPEED_OF_LIGHT)
+
+    def _show_residual(self, shown: bool) -> None:
+        """Give the lower plot its room, or none."""
+        there = self.residual in self.plots.ci.items
+        if shown and not there:
+            self.plots.addItem(self.residual, row=1, col=0)
+        elif there and not shown:
+            self.plots.removeItem(self.residual)
+        self.plots.ci.layout.setRowStretchFactor(0, 3)
+        self.plots.ci.layout.setRowStretchFactor(1, 1 if shown else 0)
+        self.flux.getAxis("bottom").setStyle(showValues=not shown)
 
     def _draw_observed(self, shown: ShownSpectrum) -> None:
         spectrum = shown.observed
@@ -231,13 +258,8 @@ class SpectrumPanel(Panel):
                     )
         return "   ".join(parts)
 
-    def _place_names(self, frame: str, velocity_factor: float) -> None:
-        waves = None
-        if frame == "vacuum":
-            from processing.preparation.air import air_to_vacuum
-
-            waves = air_to_vacuum(self.names.waves)
-        self.names.place(waves, velocity_factor)
+    def _place_names(self, frame: Frame, velocity_factor: float) -> None:
+        self.names.place(in_frame(self.names.waves, "air", frame), velocity_factor)
 
     def _set_range(self, wave: np.ndarray) -> None:
         """Show the whole spectrum at first; after that the user's own range stays."""
@@ -262,10 +284,10 @@ class SpectrumPanel(Panel):
                 x, y = curve.getOriginalDataset()
                 if x is not None and len(x):
                     inside = (x >= low) & (x <= high) & np.isfinite(y)
-                    values.append(y[inside])
+                    values.append(smoothed(y[inside]))
             together = np.concatenate(values) if values else np.empty(0)
             if together.size:
-                bottom, top = (float(v) for v in np.percentile(together, [0.3, 99.7]))
+                bottom, top = extent(together)
                 if least:
                     top = max(least, abs(bottom), abs(top))
                     bottom = -top
@@ -280,12 +302,12 @@ class SpectrumPanel(Panel):
 
     @Slot(float)
     def _on_wavelength(self, wavelength: float) -> None:
-        self.cursor.setVisible(self._document.cube is not None)
+        self.marker.setVisible(self._document.cube is not None)
         if math.isfinite(wavelength):
-            self.cursor.setPos(wavelength)
+            self.marker.setPos(wavelength)
 
     def _on_cursor_dragged(self) -> None:
-        self._selection.set_wavelength(float(self.cursor.value()))
+        self._selection.set_wavelength(float(self.marker.value()))
 
     def _on_clicked(self, event: pg.GraphicsScene.mouseEvents.MouseClickEvent) -> None:
         """Show the slice of the wavelength that was clicked; a double-click shows the whole spectrum."""

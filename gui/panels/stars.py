@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QItemSelection, QPoint, QSize, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QItemSelection, QObject, QPoint, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QLineEdit, QMenu, QTableView, QVBoxLayout
 
@@ -39,6 +39,7 @@ class StarsPanel(Panel):
         )
         self._document, self._selection = document, selection
         self.model = StarModel()
+        self._natural: dict[int, int] = {}
         self._build()
         document.rows_changed.connect(self._on_rows)
         selection.star_changed.connect(self._on_star)
@@ -83,6 +84,7 @@ class StarsPanel(Panel):
         copy.triggered.connect(self.copy)
         table.addAction(copy)
         table.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        table.viewport().installEventFilter(self)
         column = QVBoxLayout(self.body)
         column.setContentsMargins(0, 0, 0, GRID // 2)
         column.addWidget(table)
@@ -102,6 +104,7 @@ class StarsPanel(Panel):
         if rows is not None:
             for n, column in enumerate(rows.columns, 1):
                 self.table.setColumnHidden(n, not column.shown)
+            self.table.setColumnHidden(0, not rows.fitted)
             self._fit_widths()
             if self._selection.star and self._selection.star not in rows.index:
                 self._selection.set_star("")
@@ -109,17 +112,32 @@ class StarsPanel(Panel):
         self._count()
 
     def _fit_widths(self) -> None:
-        header = self.table.horizontalHeader()
+        """Find how wide each column must be, and let them fill the table where there is more room."""
+        rows = self._document.rows
+        if rows is None:
+            return
         metrics = self.table.fontMetrics()
         self.table.verticalHeader().setDefaultSectionSize(metrics.height() + 8)
-        self.table.setColumnWidth(0, 32)
-        rows = self._document.rows
-        assert rows is not None
+        self._natural = {0: 34}
         for n, column in enumerate(rows.columns, 1):
-            longest = max([column.title + "  ", *(column.text(row) for row in range(min(len(rows), 200)))], key=len)
-            width = max(metrics.horizontalAdvance(longest), metrics.horizontalAdvance(column.title + "  ")) + 24
-            self.table.setColumnWidth(n, min(max(width, 56), 240))
-        header.setStretchLastSection(False)
+            texts = {column.text(row) for row in range(0, len(rows), max(1, len(rows) // 200))}
+            widest = max(metrics.horizontalAdvance(text) for text in (*texts, f"{column.title}  ▾"))
+            self._natural[n] = min(max(widest + 30, 56), 260)
+        self._spread()
+
+    def _spread(self) -> None:
+        shown = [n for n in self._natural if not self.table.isColumnHidden(n)]
+        spare = self.table.viewport().width() - sum(self._natural[n] for n in shown)
+        growing = [n for n in shown if n]
+        for n in shown:
+            extra = max(0, spare // len(growing)) if n else 0
+            self.table.setColumnWidth(n, self._natural[n] + extra)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Let the columns fill the table when its size changes."""
+        if event.type() == QEvent.Type.Resize:
+            self._spread()
+        return super().eventFilter(watched, event)
 
     def _count(self) -> None:
         total = len(self._document.rows) if self._document.rows is not None else 0
@@ -195,6 +213,7 @@ class StarsPanel(Panel):
         action = self.sender()
         if isinstance(action, QAction):
             self.table.setColumnHidden(int(action.data()), not shown)
+            self._spread()
 
     def sizeHint(self) -> QSize:
         """Wide and low."""
