@@ -17,6 +17,8 @@ MAX_RESIDUAL_VELOCITY = 150.0
 """km/s: two pixels, beyond which a shift is no longer linear; the spectra are then brought to rest anew."""
 _TOLERANCE = 1e-5
 """A star is done when a full step would change its chi2 by less than this: 0.003 of its errors."""
+_ROUNDING = 1e-4
+"""Changes of chi2 that float32 networks cannot tell from rounding."""
 
 
 @dataclass(frozen=True)
@@ -125,25 +127,26 @@ def minimise(problem: Problem, start: np.ndarray, max_iterations: int, cancelled
     high = np.append(problem.high, MAX_RESIDUAL_VELOCITY)
     values = np.clip(start, low, high)
     cost, pull, curvature = problem.evaluate(values)
-    damping = np.full(len(values), 1e-3)
+    damping, raise_by = np.full(len(values), 1e-3), np.full(len(values), 2.0)
     converged = np.zeros(len(values), bool)
     for _ in range(max_iterations):
         stop_if(cancelled)
         active = np.flatnonzero(~converged)
-        if not active.size:
-            break
-        step, expected = _step(values[active], pull[active], curvature[active], damping[active], low, high)
-        done = (expected < _TOLERANCE) & (damping[active] <= 1e-2)
+        step, promise = _step(values[active], pull[active], curvature[active], damping[active], low, high)
+        done = (promise < _TOLERANCE) & (damping[active] < 0.1)
         converged[active] = done
-        active, step = active[~done], step[~done]
+        active, step, promise = active[~done], step[~done], promise[~done]
         if not active.size:
             break
         trial = np.clip(values[active] + step * problem.scale, low, high)
         new_cost, new_pull, new_curvature = problem.take(active).evaluate(trial)
-        better = new_cost <= cost[active]
-        # No step lowers the chi2 any more: rounding is all that is left.
-        converged[active[~better & (damping[active] > 1e8)]] = True
-        damping[active] = np.where(better, np.maximum(damping[active] * 0.1, 1e-9), damping[active] * 10)
+        gain = cost[active] - new_cost
+        better = gain > 0
+        converged[active] = (np.abs(gain) < _ROUNDING) & (promise < _ROUNDING)
+        # Nielsen's rule: the damping follows how well the quadratic form foretold the gain.
+        trust = np.clip(gain / promise, 0, 1)
+        damping[active] *= np.where(better, np.maximum(0.1, 1 - (2 * trust - 1) ** 3), raise_by[active])
+        raise_by[active] = np.where(better, 2.0, 2 * raise_by[active])
         taken = active[better]
         values[taken], cost[taken] = trial[better], new_cost[better]
         pull[taken], curvature[taken] = new_pull[better], new_curvature[better]
@@ -153,13 +156,14 @@ def minimise(problem: Problem, start: np.ndarray, max_iterations: int, cancelled
 def _step(
     values: np.ndarray, pull: np.ndarray, curvature: np.ndarray, damping: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Damped Gauss-Newton step in scaled units, with what sits at a bound and pushes outwards held; and its promise."""
+    """Damped Gauss-Newton step in scaled units, with what sits at a bound and pushes outwards held; and the drop in chi2 that it promises."""
     held = ((values <= low) & (pull < 0)) | ((values >= high) & (pull > 0))
     free = ~held
     diagonal = np.einsum("nii->ni", curvature)
     matrix = curvature * free[:, :, None] * free[:, None, :]
     inner = np.einsum("nii->ni", matrix)
-    inner += damping[:, None] * diagonal + 1e-9 + held
+    damped = damping[:, None] * diagonal + 1e-9
+    inner += damped + held
     force = np.where(free, pull, 0.0)
     step = np.linalg.solve(matrix, force[:, :, None])[:, :, 0]
-    return step, (step * force).sum(axis=1)
+    return step, (step * (force + damped * step)).sum(axis=1)

@@ -8,13 +8,16 @@ import numpy as np
 
 ALPHA_TREND: dict[str, float] = {"o_fe": 1.1, "mg_fe": 1.0, "si_fe": 0.9, "ca_fe": 0.8, "ti_fe": 0.8}
 """Share of each alpha element in the enhancement of metal-poor stars."""
-_SLOPE = -0.3
-_PLATEAU = 0.35
+_PLATEAU, _MIDDLE, _WIDTH = 0.35, -0.55, 0.5
 
 
-def alpha_enhancement(fe_h: np.ndarray) -> np.ndarray:
-    """Usual [alpha/Fe] at an iron abundance: 0 at [Fe/H] >= 0, rising to a plateau of 0.35 dex."""
-    return np.clip(_SLOPE * np.asarray(fe_h), 0.0, _PLATEAU)
+def alpha_enhancement(fe_h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the usual [alpha/Fe] at an iron abundance, and its slope.
+
+    A smooth form of -0.3 [Fe/H] between 0 and 0.35 dex: 0.04 at the Sun's, 0.16 at -0.5, 0.30 at -1.
+    """
+    rise = np.tanh((_MIDDLE - np.asarray(fe_h, float)) / _WIDTH)
+    return 0.5 * _PLATEAU * (1 + rise), -0.5 * _PLATEAU / _WIDTH * (1 - rise**2)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class AbundancePrior:
         expected = np.array(labels, float)
         expected[:, self.abundances] = 0.0
         if "fe_h" in self.labels:
-            alpha = alpha_enhancement(expected[:, self.labels.index("fe_h")])
+            alpha, _ = alpha_enhancement(expected[:, self.labels.index("fe_h")])
             for name, share in ALPHA_TREND.items():
                 if name in self.labels:
                     expected[:, self.labels.index(name)] = share * alpha
@@ -73,10 +76,10 @@ class AbundancePrior:
             slopes[:, index, index] = 1.0 / self.width
             if "fe_h" in self.labels:
                 iron = self.labels.index("fe_h")
-                rising = (alpha_enhancement(labels[:, iron]) > 0) & (alpha_enhancement(labels[:, iron]) < _PLATEAU)
+                _, rising = alpha_enhancement(labels[:, iron])
                 for name, share in ALPHA_TREND.items():
                     if name in self.labels:
-                        slopes[:, self.labels.index(name), iron] = -share * _SLOPE * rising / self.width
+                        slopes[:, self.labels.index(name), iron] = -share * rising / self.width
         transposed = slopes.transpose(0, 2, 1)
         pull = -(transposed @ deviation[:, :, None])[:, :, 0]
         return np.square(deviation).sum(axis=1), pull, transposed @ slopes

@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-_REACH = 4.0
-"""The kernel is cut at this many lengths, where exp(-d^2/L^2) is 1e-7: below the precision of the data."""
+_NODE_STEP = 0.4
+_REACH = 2.8
+"""In lengths; exp(-2 d^2/L^2) is 2e-7 there."""
 _BLOCK = 256
 
 
@@ -65,9 +66,13 @@ class ContinuumOperator:
     def sums(self, wave: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Sum of `values` under the kernel at each pixel; symmetric, so it is its own transpose."""
         values = np.asarray(values, np.float32)
+        n_node, blocks = _half_kernels(np.asarray(wave, float).tobytes(), self.length)
+        nodes = np.zeros((*values.shape[:-1], n_node), np.float32)
+        for pixels, near, kernel in blocks:
+            nodes[..., near] += values[..., pixels] @ kernel
         out = np.empty(values.shape, np.float32)
-        for target, source, kernel in _kernel_blocks(np.asarray(wave, float).tobytes(), self.length):
-            out[..., target] = values[..., source] @ kernel
+        for pixels, near, kernel in blocks:
+            out[..., pixels] = nodes[..., near] @ kernel.T
         return out
 
     def continuum(self, wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
@@ -125,15 +130,29 @@ def _fit_polynomial(wave: np.ndarray, flux: np.ndarray, good: np.ndarray, degree
 
 
 @lru_cache(maxsize=8)
-def _kernel_blocks(wave_bytes: bytes, length: float) -> tuple[tuple[slice, slice, np.ndarray], ...]:
-    """Dense diagonal blocks of the banded kernel matrix: (target pixels, source pixels, kernel) of each."""
+def _half_kernels(wave_bytes: bytes, length: float) -> tuple[int, tuple[tuple[slice, slice, np.ndarray], ...]]:
+    """Split the kernel into two that are narrower by sqrt(2), from the pixels to a coarse row of nodes and back.
+
+    A Gaussian is the convolution of two narrower ones, and a sum over nodes 0.4 lengths apart replaces the integral
+    of the convolution to 4e-7; seven times fewer operations than with the banded kernel itself.
+
+    Returns
+    -------
+    n_node : int
+    blocks : tuple of (pixels, nodes, kernel)
+        Dense blocks; kernel of shape (pixels, nodes), float32.
+    """
     wave = np.frombuffer(wave_bytes)
+    step = _NODE_STEP * length
+    nodes = np.arange(wave[0] - _REACH * length, wave[-1] + _REACH * length + step, step)
+    norm = np.sqrt(2 * _NODE_STEP / np.sqrt(np.pi))
     blocks = []
     for start in range(0, wave.size, _BLOCK):
-        stop = min(start + _BLOCK, wave.size)
-        low = int(np.searchsorted(wave, wave[start] - _REACH * length))
-        high = int(np.searchsorted(wave, wave[stop - 1] + _REACH * length, side="right"))
-        distance = (wave[low:high, None] - wave[None, start:stop]) / length
-        kernel = np.exp(-(distance**2)).astype(np.float32)
-        blocks.append((slice(start, stop), slice(low, high), kernel))
-    return tuple(blocks)
+        pixels = slice(start, min(start + _BLOCK, wave.size))
+        centres = wave[pixels]
+        low, high = np.searchsorted(nodes, [centres[0] - _REACH * length, centres[-1] + _REACH * length])
+        distance = (centres[:, None] - nodes[low:high]) / length
+        # Cut, not only small: products with numbers below 1e-38 are ten times slower.
+        kernel = np.where(np.abs(distance) < _REACH, norm * np.exp(-2 * distance**2), 0).astype(np.float32)
+        blocks.append((pixels, slice(int(low), int(high)), kernel))
+    return nodes.size, tuple(blocks)
