@@ -10,13 +10,14 @@ from PySide6.QtWidgets import QDockWidget, QPushButton, QWidget
 from gui.panels.diagrams import DiagramsPanel
 from gui.panels.image import ImagePanel
 from gui.panels.log import LogPanel
-from gui.panels.panel import Header, Panel, Segments
+from gui.panels.panel import Panel, Segments
 from gui.panels.spectrum import SpectrumPanel
 from gui.panels.stars import StarsPanel
 from gui.settings import Preferences
 
 if TYPE_CHECKING:
     from gui.main_window import MainWindow
+    from gui.panels.planner import PlannerPanel
 
 STATE_VERSION = 1
 SHOWN = {
@@ -67,11 +68,8 @@ class Workspaces(QObject):
         """Put a place for the planner; the planner itself is made when it is first looked at."""
         dock = self._dock("planner", "Planner", QWidget())
         dock.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
-        header = Header("Exposure planner")
-        header.tools.addStretch(1)
-        header.button.hide()
-        dock.setTitleBarWidget(header)
-        self._planner_made = False
+        dock.setTitleBarWidget(QWidget())  # it is alone in its workspace: the tool bar says its name
+        self._planner: PlannerPanel | None = None
 
     def _dock(self, name: str, title: str, widget: QWidget) -> QDockWidget:
         dock = QDockWidget(title, self._window)
@@ -81,11 +79,21 @@ class Workspaces(QObject):
         return dock
 
     def _make_planner(self) -> None:
-        if not self._planner_made:
+        if self._planner is None:
             from gui.panels.planner import PlannerPanel
 
-            self._planner_made = True
-            self.docks["planner"].setWidget(PlannerPanel())
+            self._planner = PlannerPanel()
+            self.docks["planner"].setWidget(self._planner)
+            self._window.document.results_changed.connect(self._feed_planner)
+            self._feed_planner()
+
+    @Slot()
+    def _feed_planner(self) -> None:
+        """Let the planner check its formula on the stars of the catalogue that is open."""
+        document = self._window.document
+        if self._planner is not None:
+            time = document.cube.exptime if document.cube is not None else float("nan")
+            self._planner.set_catalogue(document.catalogue, time)
 
     def empty_buttons(self) -> list[QPushButton]:
         """Put a button that opens files into the empty image panel, and return it."""

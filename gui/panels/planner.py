@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QEvent, QMimeData, Signal, Slot
+from PySide6.QtCore import QEvent, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QPainter, QPixmap, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-from gui.panels.planner_canvas import Measured, Scene
-from gui.panels.planner_form import PlannerForm
+from gui.panels.planner_canvas import Measured, Scene, current_theme
+from gui.panels.planner_form import PlannerForm, table_of
 from gui.panels.planner_table import TableContent
 from gui.panels.planner_yields import CutCosts
-from gui.theme import DARK, LIGHT, Theme
+from gui.theme import Theme
 from processing.errors import StellacubeError
 from processing.labels.model_file import LabelModel, list_models, load_model
 from processing.planning import questions, report
@@ -64,7 +64,7 @@ class PlannerPanel(PlannerForm):
         self._targets: dict[str, float] = {}
         self._unticked: set[str] = set()
         self._asked_for_model = False
-        self._theme: Theme = LIGHT
+        self._theme: Theme = current_theme()
         self.setAcceptDrops(True)
         self._connect()
         self._take_theme()
@@ -79,7 +79,7 @@ class PlannerPanel(PlannerForm):
         self._recompute_network()
 
     def set_factors(self, factors: Mapping[str, float]) -> None:
-        """Use measured factors of real errors over the bound (Eq. 10), by label, in place of the paper's 1.5."""
+        """Use measured factors of real errors over the bound (Eq. 10), by label, in place of the typed one."""
         self._factors = dict(factors)
         self._recompute_network()
 
@@ -89,6 +89,7 @@ class PlannerPanel(PlannerForm):
         mag: np.ndarray,
         time: float = float("nan"),
         errors: Mapping[str, np.ndarray] | None = None,
+        band: str = "V",
     ) -> None:
         """Overlay stars that the program has measured, as a check of the formula.
 
@@ -100,19 +101,27 @@ class PlannerPanel(PlannerForm):
             Exposure time of their cube in s; NaN when unknown.
         errors : mapping of str to ndarray, shape (n_star,), optional
             1-sigma errors by label.
+        band : str
+            Name of the magnitudes; they are taken as V.
         """
-        self._measured = Measured(np.asarray(snr, float), np.asarray(mag, float), time, dict(errors or {}))
+        self._measured = Measured(np.asarray(snr, float), np.asarray(mag, float), time, dict(errors or {}), band)
         self.recompute()
 
     def set_catalogue(self, catalogue: Catalogue | None, time: float = float("nan")) -> None:
-        """Overlay the stars of a catalogue, from a cube of `time` seconds; None: take the overlay away."""
+        """Overlay the stars of a catalogue, from a cube of `time` seconds; None: take the overlay away.
+
+        The pipeline's errors are too small, so that the SNR is divided by each star's `error_scale`: the formula knows
+        nothing of correlated pixels, and the catalogue's errors are rescaled in the same way.
+        """
         self._measured = None
         if catalogue is None:
             self.recompute()
             return
-        columns = catalogue.table.columns
-        errors = {name: np.asarray(columns[f"{name}_err_cal"], float) for name in catalogue.labels}
-        self.set_measured(columns["snr_muse"], columns[catalogue.magnitude], time, errors)
+        columns = {name: np.asarray(catalogue.table[name]) for name in catalogue.table.colnames}
+        scale = columns["error_scale"]
+        snr = columns["snr_muse"] / np.where(scale > 0, scale, 1.0)
+        errors = {name: columns[f"{name}_err_cal"] for name in catalogue.labels}
+        self.set_measured(snr, columns[catalogue.magnitude], time, errors, catalogue.magnitude)
 
     def set_stars(self, sample: StarSample | np.ndarray | None) -> None:
         """Plan for a whole list of V magnitudes; None: for one star."""
@@ -241,8 +250,10 @@ class PlannerPanel(PlannerForm):
             notes.append(self._network.note)
         if self._sample is not None:
             notes.append(self._yield_text(answer, self._sample))
-        if self._measured is not None and np.isfinite(ratio := self._measured.snr_ratio()):
-            notes.append(f"{self._measured.snr.size} measured stars have {ratio:.2f} times the formula's SNR.")
+        measured = self._measured
+        if measured is not None and np.isfinite(ratio := measured.snr_ratio()):
+            taken = "" if measured.band == "V" else f" ({measured.band} taken as V)"
+            notes.append(f"{measured.snr.size} measured stars{taken} have {ratio:.2f} times the formula's SNR.")
         return notes
 
     def _yield_text(self, answer: Plan, sample: StarSample) -> str:
@@ -348,15 +359,15 @@ class PlannerPanel(PlannerForm):
             self.say(f"Written: {Path(name).name}.")
 
     def _take_theme(self) -> None:
-        dark = self.palette().window().color().lightness() < 128
-        self._theme = DARK if dark else LIGHT
+        self._theme = current_theme()
         self.table.set_theme(self._theme, self.devicePixelRatioF())
         self.redraw()
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the application from light to dark and back."""
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_theme"):
+        changes = (QEvent.Type.PaletteChange, QEvent.Type.StyleChange)
+        if event.type() in changes and getattr(self, "_theme", None) not in (None, current_theme()):
             self._take_theme()
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -370,26 +381,11 @@ class PlannerPanel(PlannerForm):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take a table; what is too large to be one is left to the window."""
-        if _table_of(event.mimeData()) is not None:
-            event.acceptProposedAction()
-        else:
-            event.ignore()
+        event.setAccepted(table_of(event.mimeData()) is not None)
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Read a dropped table as a star list."""
-        path = _table_of(event.mimeData())
+        path = table_of(event.mimeData())
         if path is not None:
             event.acceptProposedAction()
             self.open_star_list(path)
-
-
-LARGEST_LIST = 300e6
-"""Bytes; a larger file is a cube."""
-
-
-def _table_of(mime: QMimeData) -> Path | None:
-    """Return the one file that is dragged when it may be a star list."""
-    paths = [Path(url.toLocalFile()) for url in mime.urls()]
-    if len(paths) != 1 or not paths[0].is_file() or paths[0].suffix == ".stellacube":
-        return None
-    return paths[0] if paths[0].stat().st_size < LARGEST_LIST else None

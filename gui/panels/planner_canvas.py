@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, Qt, Signal, Slot
-from PySide6.QtGui import QColor, QPen
+from PySide6.QtGui import QColor, QGuiApplication, QPen
 from PySide6.QtWidgets import QWidget
 
 from gui.panels.planner_table import curve_pen
-from gui.theme import Theme
+from gui.theme import DARK, LIGHT, Theme
 from processing.labels.names import LABELS
 from processing.planning import formulas
 from processing.planning.formulas import PrecisionLaw
@@ -29,6 +29,7 @@ class Measured:
     mag: np.ndarray
     time: float = float("nan")
     errors: dict[str, np.ndarray] = field(default_factory=dict)
+    band: str = "V"
 
     def snr_ratio(self) -> float:
         """Return the median of measured over predicted SNR; NaN when the exposure or all magnitudes are unknown."""
@@ -55,6 +56,11 @@ class Scene:
     def style(self) -> tuple[object, ...]:
         """What decides which curves are drawn and how."""
         return self.theme.name, self.chosen, self.plan.labels, self.plan.counted.tobytes()
+
+
+def current_theme() -> Theme:
+    """Return the theme that the application is in."""
+    return DARK if QGuiApplication.palette().window().color().lightness() < 128 else LIGHT
 
 
 class LogAxis(pg.AxisItem):

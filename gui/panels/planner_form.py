@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
-from PySide6.QtCore import QModelIndex, Qt, Signal, Slot
+from PySide6.QtCore import QMimeData, QModelIndex, Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -371,3 +372,15 @@ def _row(*widgets: QWidget) -> QHBoxLayout:
     for widget in widgets:
         row.addWidget(widget)
     return row
+
+
+LARGEST_LIST = 300e6
+"""Bytes; a larger file is a cube."""
+
+
+def table_of(mime: QMimeData) -> Path | None:
+    """Return the one file that is dragged when it may be a star list."""
+    paths = [Path(url.toLocalFile()) for url in mime.urls()]
+    if len(paths) != 1 or not paths[0].is_file() or paths[0].suffix == ".stellacube":
+        return None
+    return paths[0] if paths[0].stat().st_size < LARGEST_LIST else None

@@ -10,12 +10,11 @@ import typer
 from gradient_stars import linear_model
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
-from PySide6.QtWidgets import QApplication
 from typer.testing import CliRunner
 
 from gui.panels.planner import PlannerPanel
 from gui.panels.planner_table import ERROR, LIMIT, MEAN, NETWORK, SYMBOL, TARGET, TIME
-from gui.theme import DARK, LIGHT, palette
+from gui.theme import DARK, LIGHT, ThemeManager
 from processing.planning import questions, report
 from processing.planning.cli import plan as command
 from processing.planning.formulas import TABLE_3, snr
@@ -215,6 +214,31 @@ def test_measured_stars_check_the_formula(panel):
     assert len(panel.plots["snr"].stars.getData()[0]) == 4
 
 
+def test_stars_of_the_open_catalogue_are_overlaid(finished):
+    finished.workspaces.show("plan")
+    panel = finished.workspaces.docks["planner"].widget()
+    assert isinstance(panel, PlannerPanel)
+    assert panel._measured.mag.tolist() == pytest.approx([18.0 + 0.2 * n for n in range(len(panel._measured.mag))])
+    finished.document.close()
+    assert panel._measured is None
+
+
+def test_catalogue_snr_is_that_of_rescaled_errors(panel):
+    from astropy.table import Table
+
+    columns = {"snr_muse": [200.0, 90.0], "error_scale": [4.0, np.nan], "mag": [17.0, 18.0]}
+    table = Table({"stellar_id": ["a", "b"], "ra": [0, 0], "dec": [0, 0], **columns, "fe_h_err_cal": [0.1, 0.2]})
+
+    class Small:
+        magnitude, labels = "mag", ("fe_h",)
+
+    catalogue = Small()
+    catalogue.table = table
+    panel.set_catalogue(catalogue, 1800.0)
+    assert panel._measured.snr.tolist() == [50.0, 90.0]
+    assert "mag taken as V" in panel.notes.text()
+
+
 def test_network_beside_the_formula(panel, shared, tmp_path):
     model = linear_model(shared, "rc")
     panel.set_model(model)
@@ -255,17 +279,13 @@ def test_exports(panel, tmp_path, qtbot):
     assert "cannot be written" in panel.headline.text()
 
 
-def test_follows_light_and_dark(panel, qtbot):
+def test_follows_light_and_dark(panel, qapp):
     panel.show()
-    application = QApplication.instance()
-    before = application.palette()
-    try:
-        for theme in (DARK, LIGHT):
-            application.setPalette(palette(theme))
-            QApplication.processEvents()
-            assert panel.current_plot.backgroundBrush().color().name() == theme.panel
-    finally:
-        application.setPalette(before)
+    themes = ThemeManager(qapp, "light")
+    for name, theme in (("dark", DARK), ("light", LIGHT), ("dark", DARK), ("light", LIGHT)):
+        themes.set_appearance(name)
+        assert panel.current_plot.backgroundBrush().color().name() == theme.panel
+        assert panel.table.data(panel.table.index(0, SYMBOL), Qt.ItemDataRole.DecorationRole) is not None
 
 
 def test_fits_a_small_screen(panel):
