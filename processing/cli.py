@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -64,7 +65,8 @@ def options(
     logging.basicConfig(
         level=logging.INFO if verbose else logging.CRITICAL, format="%(levelname)s %(name)s: %(message)s"
     )
-    logging.captureWarnings(True)
+    if not verbose:
+        warnings.simplefilter("ignore")  # about odd FITS headers; what matters to the user comes as a note
     if version:
         typer.echo(f"Stellacube {processing.__version__}")
         raise typer.Exit
@@ -225,18 +227,20 @@ def demo(
 @app.command()
 def train(
     config: Annotated[
-        Path, typer.Argument(help="TOML file of a training; those of the shipped models are in resources/models.")
+        Path, typer.Argument(help="TOML file of a training; those of the shipped models lie in resources/models.")
     ],
+    out: Annotated[Path | None, typer.Option("--out", help="Model file; default: beside the TOML file.")] = None,
 ) -> None:
-    """Train a label model on spectra with known labels.
+    """Train a label model on spectra with known labels; an interrupted training goes on with the same command.
 
     Example: python main.py train resources/models/a.toml
     """
     from processing.labels.training import train_from_config
 
     with Console() as console:
-        path = train_from_config(config, progress=console.progress, cancelled=console.cancelled)
-        console.files([path])
+        model = train_from_config(config, out, progress=console.progress, cancelled=console.cancelled)
+        console.say(f"Model {model.name}, version {model.version}: {len(model.labels)} labels.")
+        console.files([out or config.resolve().parent / f"{model.name}.npz"])
 
 
 @app.command()
@@ -323,4 +327,12 @@ def _has_display() -> bool:
 
 def main(arguments: list[str]) -> int:
     """Carry out a command; return the exit code: 0 done, 2 bad input, 130 interrupted, 1 a fault of the program."""
-    return guarded(lambda: app(args=arguments, prog_name="main.py"), arguments)
+
+    def command() -> None:
+        if arguments and Path(arguments[0]).suffix and not Path(arguments[0]).exists():
+            raise StellacubeError(
+                f"There is no file {arguments[0]}.", "Check the path, or see --help for the commands."
+            )
+        app(args=arguments, prog_name="main.py")
+
+    return guarded(command, arguments)

@@ -64,7 +64,7 @@ class Console:
     def progress(self, fraction: float, text: str) -> None:
         """Show how far the work has come."""
         if not self._error.is_terminal:
-            step = (text, int(10 * fraction))
+            step = ("".join(c for c in text if not c.isdigit()), int(10 * fraction))
             if step != self._last:
                 self._last = step
                 self._error.print(f"{fraction:4.0%}  {text}", markup=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from processing.catalogue.export import FORMATS, write_catalogue, write_csv
 from processing.files import prepare_folder, replacing
+from processing.progress import CancelCheck, Progress, ignore, never, stop_if
 from processing.provenance import Provenance
 from processing.spectrum import StarSpectrum
 
@@ -30,7 +31,13 @@ def write_results(inputs: RunInputs, catalogue: Catalogue) -> list[Path]:
 
 
 def write_extraction(
-    inputs: RunInputs, sources: SourceTable | None, spectra: Sequence[StarSpectrum], provenance: Provenance
+    inputs: RunInputs,
+    sources: SourceTable | None,
+    spectra: Sequence[StarSpectrum],
+    provenance: Provenance,
+    *,
+    progress: Progress = ignore,
+    cancelled: CancelCheck = never,
 ) -> list[Path]:
     """Write what became of every star of the list and, of a cube, its spectra; return the paths."""
     from astropy.table import Table
@@ -43,18 +50,26 @@ def write_extraction(
             write_csv(table, temporary)
         paths.append(path)
     if inputs.cube is not None and provenance.settings.catalogue.write_spectra:
-        paths += _write_spectra(inputs, spectra, provenance)
+        paths += _write_spectra(inputs, spectra, provenance, progress, cancelled)
     return paths
 
 
-def _write_spectra(inputs: RunInputs, spectra: Sequence[StarSpectrum], provenance: Provenance) -> list[Path]:
+def _write_spectra(
+    inputs: RunInputs,
+    spectra: Sequence[StarSpectrum],
+    provenance: Provenance,
+    progress: Progress,
+    cancelled: CancelCheck,
+) -> list[Path]:
     from processing.spectra_io import file_name, write_spectrum, write_spectrum_table
 
     folder = inputs.out / "spectra"
     prepare_folder(folder)
     paths = [inputs.output("spectra.fits")]
     write_spectrum_table(spectra, paths[0], provenance)
-    for spectrum in spectra:
+    for number, spectrum in enumerate(spectra):
+        stop_if(cancelled)
+        progress(number / len(spectra), "Writing the spectra")
         path = folder / file_name(inputs.project, spectrum.star_id)
         write_spectrum(spectrum, path, provenance)
         paths.append(path)

@@ -223,7 +223,9 @@ class _Run:
             provenance = replace(provenance, model=model.name, model_version=model.version)
         catalogue = build_catalogue(spectra, fits, model, provenance, self.session.info("magnitude", ""))
         start = time.perf_counter()
-        files = write_extraction(self.inputs, self.session.sources(), spectra, provenance)
+        files = write_extraction(
+            self.inputs, self.session.sources(), spectra, provenance, progress=progress, cancelled=self.cancelled
+        )
         if model is not None:
             self.session.put_catalogue(catalogue)
             files += write_results(self.inputs, catalogue)

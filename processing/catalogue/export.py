@@ -152,7 +152,7 @@ def from_fits_bytes(data: bytes) -> Catalogue:
 
     with fits.open(io.BytesIO(data)) as hdus:
         header = hdus["CATALOGUE"].header
-        table = Table.read(hdus["CATALOGUE"], character_as_bytes=False)
+        table = Table.read(hdus["CATALOGUE"], character_as_bytes=False, unit_parse_strict="silent")
         for number, column in enumerate(table.itercols(), 1):
             column.description = header[f"TCOMM{number}"]
             column.unit = header.get(f"TUNIT{number}")

@@ -6,23 +6,27 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from processing.labels.names import LABELS
 from processing.settings import CatalogueSettings
 from processing.spectrum import StarSpectrum
 
 if TYPE_CHECKING:
     from processing.labels.fit import LabelFit
+    from processing.labels.model_file import LabelModel
 
 Quality = Literal["good", "check", "poor", "out of scope", "not fitted"]
 
 MIN_SNR = 10.0
-"""DER_SNR per pixel below which labels say little."""
+"""Signal-to-noise per pixel, on rescaled errors, below which labels say little."""
 MIN_EDGE = 2.0
 """Distance to the edge of the field, spaxels, below which part of the PSF is lost."""
-MAX_CONTAMINATION = 0.3
-"""Fraction of foreign light above which subtraction errors show in the labels."""
+MAX_CONTAMINATION = 0.7
+"""Fraction of foreign light above which a small error of the neighbours is a large one of the star."""
 
 
-def judge(spectrum: StarSpectrum, fit: LabelFit | None, settings: CatalogueSettings) -> tuple[Quality, str]:
+def judge(
+    spectrum: StarSpectrum, fit: LabelFit | None, model: LabelModel | None, settings: CatalogueSettings
+) -> tuple[Quality, str]:
     """Return the quality of one star's labels and the reasons against them.
 
     Parameters
@@ -30,6 +34,8 @@ def judge(spectrum: StarSpectrum, fit: LabelFit | None, settings: CatalogueSetti
     spectrum : StarSpectrum
     fit : LabelFit or None
         None: the star was not fitted.
+    model : LabelModel or None
+        What it was fitted with.
     settings : CatalogueSettings
 
     Returns
@@ -38,43 +44,61 @@ def judge(spectrum: StarSpectrum, fit: LabelFit | None, settings: CatalogueSetti
     reason : str
         Empty for "good".
     """
-    if fit is None:
+    if fit is None or model is None:
         return "not fitted", "no fit was made"
     if not np.isfinite(fit.values).all():
         return "not fitted", fit.note or "the fit found no labels"
     if not fit.in_scope:
         return "out of scope", fit.note or "the spectrum differs from all that the model knows"
-    poor = _poor(spectrum, fit, settings)
-    check = _check(spectrum, fit)
+    poor, check = _poor(spectrum, fit, settings), _check(spectrum, fit, model, settings)
+    reason = "; ".join(poor + check)
     if poor:
-        return "poor", "; ".join(poor + check)
-    return ("check", "; ".join(check)) if check else ("good", "")
+        return "poor", reason
+    return ("check", reason) if check else ("good", "")
 
 
 def _poor(spectrum: StarSpectrum, fit: LabelFit, settings: CatalogueSettings) -> list[str]:
     reasons = []
+    snr = spectrum.snr / fit.error_scale
     if not fit.converged:
         reasons.append("the fit did not converge")
     if fit.red_chi2 > settings.chi2_good:
         reasons.append(f"reduced chi2 is {fit.red_chi2:.0f}")
-    if spectrum.snr_der < MIN_SNR:
-        reasons.append(f"signal-to-noise is {spectrum.snr_der:.0f}")
-    if fit.corr_flux < settings.corr_flux_good:
-        reasons.append(f"flux and best fit correlate by {fit.corr_flux:.2f}")
+    if snr < MIN_SNR:
+        reasons.append(f"signal-to-noise is {snr:.0f} on rescaled errors")
+    if fit.corr_flux < settings.corr_flux_good * _best_correlation(spectrum, fit):
+        reasons.append(f"flux and best fit correlate by {fit.corr_flux:.2f}, less than noise explains")
     return reasons
 
 
-def _check(spectrum: StarSpectrum, fit: LabelFit) -> list[str]:
+def _best_correlation(spectrum: StarSpectrum, fit: LabelFit) -> float:
+    """Correlation with the flux that the best fit would have if it were the truth: noise alone lowers it.
+
+    The noise is the pipeline's, scaled as the residuals say or as the scatter of neighbouring pixels says, whichever
+    is less: misfits raise the one, lines the other.
+    """
+    fitted = fit.ivar > 0
+    scale = min(fit.error_scale, spectrum.snr / spectrum.snr_der)
+    signal = float(np.var(fit.best[fitted]))
+    noise = scale**2 * float(np.mean(1.0 / fit.ivar[fitted]))
+    return float(np.sqrt(signal / (signal + noise)))
+
+
+def _check(spectrum: StarSpectrum, fit: LabelFit, model: LabelModel, settings: CatalogueSettings) -> list[str]:
     reasons = []
     meta = spectrum.meta
-    if fit.extrapolated:
-        reasons.append("labels lie outside the training set")
+    beyond = np.maximum(fit.values - model.label_max, model.label_min - fit.values) > fit.errors_scaled()
+    outside = [LABELS[name].symbol for name, is_outside in zip(fit.labels, beyond, strict=True) if is_outside]
+    if outside:
+        reasons.append(f"outside the training set: {', '.join(outside)}")
+    if settings.corr_flux_good * _best_correlation(spectrum, fit) <= fit.corr_flux < settings.corr_flux_good:
+        reasons.append(f"noise hides the lines: flux and best fit correlate by {fit.corr_flux:.2f}")
     if meta.get("multistar"):
         reasons.append("more than one star shares the spectrum")
     if float(meta.get("edge_dist", np.inf)) < MIN_EDGE:
         reasons.append("the star lies at the edge of the field")
     if float(meta.get("contamination", 0.0)) > MAX_CONTAMINATION:
         reasons.append(f"{float(meta['contamination']):.0%} of the light in its PSF is its neighbours'")
-    if fit.note:
+    if fit.note and fit.converged:
         reasons.append(fit.note)
     return reasons

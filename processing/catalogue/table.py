@@ -112,7 +112,7 @@ def _row(
     spectrum: StarSpectrum, fit: LabelFit | None, model: LabelModel | None, provenance: Provenance
 ) -> dict[str, Any]:
     """Return one star's values by column name."""
-    quality, reason = judge(spectrum, fit, provenance.settings.catalogue)
+    quality, reason = judge(spectrum, fit, model, provenance.settings.catalogue)
     meta = spectrum.meta
     row: dict[str, Any] = {
         "stellar_id": spectrum.star_id,

@@ -79,7 +79,7 @@ def write_spectrum(spectrum: StarSpectrum, path: Path, provenance: Provenance | 
     for hdu in hdus[1:3]:
         hdu.header.update(axis)
     with replacing(path) as temporary:
-        fits.HDUList(hdus).writeto(temporary)
+        fits.HDUList(hdus).writeto(temporary, output_verify="ignore")  # a third of the time, for headers made here
 
 
 def _axis(spectrum: StarSpectrum) -> tuple[fits.Header, bool]:
@@ -128,7 +128,7 @@ def _describe(header: fits.Header, spectrum: StarSpectrum) -> None:
             rest[key] = value
     for name, value, comment in cards:
         if value == value:  # a header holds no NaN: a missing card says the same
-            header[name] = (value, comment)
+            header[name] = (value, comment if len(f"{name}{value}{comment}") < 72 else "")
     if rest:
         header["METADATA"] = json.dumps(rest)
 

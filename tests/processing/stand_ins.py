@@ -40,7 +40,7 @@ def fit_of(star: StarSpectrum, **entries: object) -> LabelFit:
         "covariance": covariance, "covariance_scaled": 9.0 * covariance, "error_scale": 3.0, "red_chi2": 9.0,
         "corr_flux": 0.97, "n_pix": n_pix, "n_masked": 7, "n_replaced": 2, "n_coarser": 0, "converged": True,
         "extrapolated": False, "in_scope": True, "wave": GRID, "flux": np.ones(n_pix, np.float32),
-        "ivar": np.full(n_pix, 1e4, np.float32), "best": np.ones(n_pix, np.float32),
+        "ivar": np.full(n_pix, 1e4, np.float32), "best": np.where(np.arange(n_pix) % 7, 1.0, 0.5).astype(np.float32),
         "mask_reason": np.zeros(n_pix, np.uint8), "note": "",
     }  # fmt: skip
     return LabelFit(star.star_id, **(values | entries))
@@ -59,4 +59,6 @@ def sources(n: int) -> SourceTable:
     )  # fmt: skip
 
 
-MODEL = SimpleNamespace(name="stand-in", version="1", labels=LABELS)
+MODEL = SimpleNamespace(
+    name="stand-in", version="1", labels=LABELS, label_min=np.array([3800.0, -2.5]), label_max=np.array([7000.0, 0.5])
+)
