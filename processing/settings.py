@@ -67,7 +67,7 @@ class SolveSettings:
     layers_per_batch: int = 32
     """Neighbouring layers that share one normal matrix."""
     refinements: int = 1
-    """Passes after the first one: far wings of every layer's own fluxes; the last one leaves out cosmic rays."""
+    """Passes after the first one, each with the far wings of every layer's own fluxes."""
     sky: Literal["none", "constant", "patches"] = "patches"
     sky_patch: int = 50
     """Side of a sky patch in spaxels."""
@@ -131,7 +131,7 @@ class CatalogueSettings:
     chi2_good: float = 30.0
     """Reduced chi2 on the pipeline's own errors above which a fit is called poor."""
     corr_flux_good: float = 0.8
-    """Correlation of flux and best fit below which a fit is called poor."""
+    """Correlation of flux and best fit, over what noise allows, below which a fit is called poor."""
 
 
 @dataclass(frozen=True)

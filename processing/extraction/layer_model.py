@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -89,6 +90,12 @@ class LayerModel:
         self._transfer = None
         if self.wings is not None:
             self._transfer = self.wings.transfer(psf.profile, 0.5 * (parameters[0] + parameters[1]))
+
+    def only(self, layers: np.ndarray) -> LayerModel:
+        """Return the model of some of the layers; matrices and factor are shared."""
+        model = copy(self)
+        model.along = self.along[layers]
+        return model
 
     def mean_solution(self, data: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return the solution (n_star + n_sky, 1) for the weighted mean of the layers, without far wings."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from processing.extraction.psf import Profile, evaluate
+from processing.extraction.psf import PARAMETERS, Profile, evaluate
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class NormalFactor:
         self._border = (sky @ weighted.T).toarray().T * self._scale[:, None]  # (n_star, n_sky), scaled
         self._through = self._stars_only(self._border)
         sky_diagonal = np.asarray(sky.multiply(weight[None, :]).sum(1)).ravel().astype(float)
-        schur = np.diag(sky_diagonal * (1.0 + 1e-9)) - self._border.T @ self._through
+        schur = np.diag(sky_diagonal * (1.0 + 1e-6)) - self._border.T @ self._through
         self._schur = cho_factor(schur, lower=True, check_finite=False) if sky_diagonal.size else None
 
     def _stars_only(self, right: np.ndarray) -> np.ndarray:
@@ -259,3 +259,11 @@ class NormalFactor:
         if self._schur is not None:
             out += np.einsum("ij,ji->i", self._through, cho_solve(self._schur, self._through.T, check_finite=False))
         return np.maximum(out, 1.0)
+
+
+def light_on(used: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float, radius: float) -> np.ndarray:
+    """Return the fraction of each star's light within `radius` that falls on pixels in use, for a typical PSF."""
+    parameters = np.zeros(len(PARAMETERS))
+    parameters[:2] = fwhm, 2.5
+    stamps = make_stamps(x, y, used, radius, taper=False)
+    return np.bincount(stamps.star, stamps.profile("moffat", parameters, x, y), minlength=x.size)

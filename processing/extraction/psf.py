@@ -178,9 +178,3 @@ def derivatives(
     out.append(by_q * (-2.0 / scale) * (form[0] * dx + form[1] * dy))
     out.append(by_q * (-2.0 / scale) * (form[1] * dx + form[2] * dy))
     return value, np.stack(out) * value
-
-
-def flux_inside(profile: Profile, fwhm: float, beta: float, radius: float) -> float:
-    """Return the fraction of a round star's flux inside `radius` (spaxels)."""
-    q = radius**2 / _scale(profile, fwhm, beta)
-    return float(1.0 - np.exp(-q)) if profile == "gaussian" else float(1.0 - (1.0 + q) ** (1.0 - beta))

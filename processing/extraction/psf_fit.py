@@ -14,7 +14,15 @@ from processing.errors import Cancelled
 from processing.extraction.bins import BinImage, bin_images
 from processing.extraction.blocks import run_blocks
 from processing.extraction.layer_model import Layers
-from processing.extraction.linear import FarWings, NormalFactor, make_stamps, narrowest_order, sky_matrix, sky_patches
+from processing.extraction.linear import (
+    FarWings,
+    NormalFactor,
+    light_on,
+    make_stamps,
+    narrowest_order,
+    sky_matrix,
+    sky_patches,
+)
 from processing.extraction.psf import N_SHAPE, PARAMETERS, PsfModel, constant_psf, derivatives, shifts
 from processing.progress import CancelCheck, Progress, ignore, never
 from processing.settings import PsfSettings, SolveSettings
@@ -29,6 +37,8 @@ PRIOR_SIGMA = np.array([np.inf, 0.5, 0.15, 0.15, 2.0, 2.0, 3e-3, 3e-3, 3e-3, 3e-
 """Width of the Gaussian priors around the start, so that faint fields stay sensible."""
 LOWEST = np.array([0.8, 1.2, -0.6, -0.6, -5.0, -5.0, -0.05, -0.05, -0.05, -0.05])
 HIGHEST = np.array([40.0, 12.0, 0.6, 0.6, 5.0, 5.0, 0.05, 0.05, 0.05, 0.05])
+MIN_LIGHT = 0.1
+"""A star with less of its light than this around the PSF stars is left to the sky."""
 MAX_STEPS = 25
 MIN_GAIN = 0.02
 """A step that promises to lower chi2 by less than this is not worth taking (0.1 sigma of one parameter)."""
@@ -139,8 +149,7 @@ class _BinFitter:
         for i in bright:
             near |= (xx - x[i]) ** 2 + (yy - y[i]) ** 2 < self.radius**2
         self.near = near
-        inside = make_stamps(x, y, near, self.radius, taper=False).counts > 0
-        order = np.flatnonzero(inside)
+        order = np.flatnonzero(light_on(near, x, y, fwhm, self.radius) > MIN_LIGHT)
         order = order[narrowest_order(x[order], y[order], 2 * self.radius + 1)] if order.size else order
         self.x, self.y = x[order], y[order]
         self.is_psf_star = np.isin(order, bright)

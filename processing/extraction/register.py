@@ -109,10 +109,10 @@ def register(
     StellacubeError
         If no star of the list lies in the field, or the list cannot be matched to the image.
     """
+    _require_same_sky(cube, stars, white.shape)
     x, y = stars.positions(cube)
-    scale = cube.pixel_scale if np.isfinite(cube.pixel_scale) else DEFAULT_SCALE
-    reach = settings.max_offset / scale
-    _require_overlap(cube, stars, x, y, white.shape, reach)
+    reach = settings.max_offset / (cube.pixel_scale if np.isfinite(cube.pixel_scale) else DEFAULT_SCALE)
+    _require_overlap(stars, x, y, white.shape, reach)
     progress(0.0, "Laying the star list over the cube")
     contrast = high_pass(white)
     fwhm = measure_fwhm(contrast, white)
@@ -138,32 +138,32 @@ def register(
     return _finish(same, best, centre, white.shape)
 
 
-def _require_overlap(
-    cube: Any, stars: StarList, x: np.ndarray, y: np.ndarray, shape: tuple[int, int], reach: float
-) -> None:
-    """Raise if no star lies in the field or within the largest offset of it; the message says where they are."""
+def _require_same_sky(cube: Any, stars: StarList, shape: tuple[int, int]) -> None:
+    """Raise if all stars are too far away to be projected on the cube's tangent plane."""
+    known = np.flatnonzero(np.isfinite(stars.ra) & np.isfinite(stars.dec))
+    if cube.wcs is None or known.size == 0:
+        return
+    separation = _separation(cube, stars.ra[known], stars.dec[known], shape)
+    i = int(np.argmin(separation))
+    if separation[i] > 1.0:
+        _refuse(stars, known[i], f"{separation[i]:.1f} degrees from its centre")
+
+
+def _require_overlap(stars: StarList, x: np.ndarray, y: np.ndarray, shape: tuple[int, int], reach: float) -> None:
+    """Raise if no star lies in the field or within the largest offset of it."""
     ny, nx = shape
     away = np.hypot(np.clip(np.maximum(-x, x - nx + 1), 0, None), np.clip(np.maximum(-y, y - ny + 1), 0, None))
-    away = np.where(np.isfinite(x) & np.isfinite(y), away, np.inf)
-    known = np.isfinite(stars.ra) & np.isfinite(stars.dec)
-    if cube.wcs is not None and known.any():  # a gnomonic projection also shows the far side of the sky
-        separation = np.full(x.size, np.inf)
-        separation[known] = _separation(cube, stars.ra[known], stars.dec[known], shape)
-        away = np.where(known & (separation > 10.0), np.inf, away)
-        if not (away <= reach).any():
-            i = int(np.argmin(separation))
-            raise StellacubeError(
-                f"None of the {len(stars)} stars of {stars.source} lies in the field of view: the nearest, "
-                f"{stars.star_id[i]}, is {_angle(separation[i])} from its centre.",
-                "Check that list and cube belong together and that ra and dec are in ICRS degrees.",
-            )
-    if not (away <= reach).any():
-        i = int(np.argmin(away))
-        raise StellacubeError(
-            f"None of the {len(stars)} stars of {stars.source} lies in the field of view: the nearest, "
-            f"{stars.star_id[i]}, is {away[i]:.0f} spaxels outside.",
-            "Check that list and cube belong together, and that x and y count spaxels from 0.",
-        )
+    i = int(np.nanargmin(away))
+    if away[i] > reach:
+        _refuse(stars, i, f"{away[i]:.0f} spaxels outside")
+
+
+def _refuse(stars: StarList, nearest: int, where: str) -> None:
+    raise StellacubeError(
+        f"None of the {len(stars)} stars of {stars.source} lies in the field of view: the nearest, "
+        f"{stars.star_id[nearest]}, is {where}.",
+        "Check that list and cube belong together: ra and dec in ICRS degrees, x and y in spaxels from 0.",
+    )
 
 
 def _separation(cube: Any, ra: np.ndarray, dec: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -172,10 +172,6 @@ def _separation(cube: Any, ra: np.ndarray, dec: np.ndarray, shape: tuple[int, in
     ra, dec = np.radians(ra), np.radians(dec)
     half = np.sin((dec - dec0) / 2) ** 2 + np.cos(dec0) * np.cos(dec) * np.sin((ra - ra0) / 2) ** 2
     return np.degrees(2.0 * np.arcsin(np.sqrt(np.clip(half, 0.0, 1.0))))
-
-
-def _angle(degrees: float) -> str:
-    return f"{degrees:.1f} degrees" if degrees >= 1.0 else f"{60.0 * degrees:.1f} arcmin"
 
 
 def _brightest(

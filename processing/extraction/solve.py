@@ -20,7 +20,8 @@ from processing.progress import CancelCheck, Progress, ignore, never
 TOLERANCE = 0.01
 """Fluxes are iterated until they change by less than this many sigma."""
 CLIP = 6.0
-"""Residuals beyond this many sigma are left out of the last pass, if they also exceed half the stars' model."""
+"""Residuals beyond this many sigma are left out, if they also exceed half the stars' model."""
+CLIP_ROUNDS = 4
 MIN_INFORMATION = 0.05
 """A star that keeps less of its weight than this on a layer's valid pixels has no flux there."""
 CROWDING_KNOTS = 12
@@ -135,28 +136,37 @@ def solve_batch(
     solution = model.conjugate_gradients(
         target, weight, solution, TOLERANCE * (10.0 if refinements else 1.0), cancelled
     )
-    for k in range(refinements):
+    for _ in range(refinements):
         if model.wings is not None:
             target = data - model.far_wings(solution)
-        if k == refinements - 1:
-            weight = _clip(target - model.image(solution), model.star_image(solution), weight)
         solution = model.conjugate_gradients(target, weight, solution, TOLERANCE, cancelled)
+    for _ in range(CLIP_ROUNDS):
+        outlier = _outliers(target - model.image(solution), model.star_image(solution), weight)
+        hit = np.flatnonzero(outlier.any(0))
+        if hit.size == 0:
+            break
+        weight[outlier] = 0.0
+        solution[:, hit] = model.only(hit).conjugate_gradients(
+            target[:, hit], weight[:, hit], solution[:, hit], TOLERANCE, cancelled
+        )
     return _report(stars, model, solution, target - model.image(solution), weight, noise, used, crowding)
 
 
-def _clip(residual: np.ndarray, star_model: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return `weight` with cosmic rays and other outliers set to 0.
+def _outliers(residual: np.ndarray, star_model: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return a boolean array (n_pixel, n), True for cosmic rays and other outliers.
 
-    A residual counts as an outlier when it is large against the layer's own scatter and against half the stars'
-    model, so that an imperfect PSF never takes away the cores of bright stars. Layers where outliers are many
-    have another problem and stay as they are.
+    A residual counts when it is large against the layer's own scatter and against half the stars' model, so that an
+    imperfect PSF never takes away the cores of bright stars. Only the largest of a layer count at a time: a cosmic ray
+    also drags the fit away from its neighbours. Layers where outliers are many have another problem and stay.
     """
     chi = np.abs(residual) * np.sqrt(weight)
     sample = chi[:: max(1, len(chi) // 4000)]
     spread = np.array([1.4826 * np.median(c[c > 0]) if (c > 0).any() else 1.0 for c in sample.T])
-    outlier = (chi > CLIP * np.maximum(spread, 1.0)) & (np.abs(residual) > 0.5 * np.abs(star_model))
-    outlier &= outlier.mean(0) < 0.02
-    return np.where(outlier, np.float32(0.0), weight)
+    limit = CLIP * np.maximum(spread, 1.0)
+    outlier = (chi > limit) & (np.abs(residual) > 0.5 * np.abs(star_model))
+    few = outlier.mean(0) < 0.02
+    outlier &= chi > 0.3 * np.where(outlier, chi, 0.0).max(0)
+    return outlier & few
 
 
 def _report(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from processing.errors import StellacubeError
-from processing.extraction.linear import NormalFactor, make_stamps, narrowest_order, sky_matrix, sky_patches
-from processing.extraction.psf import constant_psf, flux_inside
+from processing.extraction.linear import NormalFactor, light_on, make_stamps, narrowest_order, sky_matrix, sky_patches
+from processing.extraction.psf import constant_psf
 from processing.settings import PsfSettings, SourceSettings
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 N_SAMPLE = 24
 """Layers looked at for the typical noise."""
+N_BRIGHT = 400
+"""Stars that are measured together for the zero point."""
 DENSITY_RADIUS = 5.0
 """The confusion density is counted within this many FWHM."""
 MIN_LIGHT = 0.02
@@ -162,7 +164,7 @@ def select_sources(
     leave_out(faint & ~inside, "outside", "outside the field and too faint to matter")
     light = np.zeros(n)
     off = np.flatnonzero(open_ & ~faint & ~inside)
-    light[off] = _light_on(valid, x[off], y[off], fwhm, psf)
+    light[off] = light_on(valid, x[off], y[off], fwhm, max(psf.radius, 4.0 * fwhm))
     reaching = np.isin(np.arange(n), off) & (light > MIN_LIGHT) & (light * snr > settings.snr_min)
     leave_out(
         reaching, "contaminant", [f"{-d:.0f} spaxels outside the field; its light reaches in" for d in edge[reaching]]
@@ -195,7 +197,8 @@ def predict_fluxes(
 ) -> np.ndarray:
     """Return the mean flux per layer of every star: from its magnitude, or measured where it has none.
 
-    The zero point is the clipped median over the least crowded bright stars, by aperture photometry within one FWHM.
+    The zero point is the clipped median over the brightest stars, by PSF photometry of many at once: it needs no
+    lonely stars.
     """
     flux = np.full(x.size, np.nan)
     known = np.isfinite(mag)
@@ -214,43 +217,17 @@ def _zero_point(
     x: np.ndarray, y: np.ndarray, relative: np.ndarray, image: FieldImage, fwhm: float, beta: float
 ) -> float:
     """Return the flux of a star of relative flux 1; NaN if no star can be measured."""
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(np.stack([x, y], axis=1))
-    neighbours = np.array([relative[near].sum() for near in tree.query_ball_point(tree.data, 2.5 * fwhm)]) - relative
-    measured = aperture_fluxes(x, y, image, fwhm) / flux_inside("moffat", fwhm, beta, fwhm)
-    usable = np.flatnonzero(np.isfinite(measured) & (measured > 0))
-    if usable.size == 0:
+    bright = np.argsort(-relative, kind="stable")[:N_BRIGHT]
+    measured = measured_fluxes(x[bright], y[bright], image, fwhm, beta)
+    best = np.flatnonzero(measured > 0)[: max(5, N_BRIGHT // 8)]
+    if best.size == 0:
         return float("nan")
-    bright = usable[np.argsort(-relative[usable], kind="stable")][: max(30, usable.size // 5)]
-    clean = bright[np.argsort((neighbours / relative)[bright], kind="stable")][: max(5, bright.size // 2)]
-    values = np.log(measured[clean] / relative[clean])
+    values = np.log(measured[best] / relative[bright[best]])
     for _ in range(3):
         centre = np.median(values)
         spread = max(1.4826 * float(np.median(np.abs(values - centre))), 0.05)
         values = values[np.abs(values - centre) <= 3.0 * spread]
     return float(np.exp(np.median(values)))
-
-
-def aperture_fluxes(x: np.ndarray, y: np.ndarray, image: FieldImage, radius: float) -> np.ndarray:
-    """Return the flux within `radius` above the median of an annulus; NaN where more than 30 % is without data."""
-    ny, nx = image.white.shape
-    outer = int(np.ceil(3.0 * radius))
-    out = np.full(x.size, np.nan)
-    for i, (cx, cy) in enumerate(zip(x, y, strict=True)):
-        x0, y0 = max(int(cx) - outer, 0), max(int(cy) - outer, 0)
-        cut = image.white[y0 : min(int(cy) + outer + 1, ny), x0 : min(int(cx) + outer + 1, nx)]
-        if cut.size == 0:
-            continue
-        yy, xx = np.indices(cut.shape)
-        r = np.hypot(xx + x0 - cx, yy + y0 - cy)
-        share = np.clip(radius + 0.5 - r, 0.0, 1.0)
-        good = np.isfinite(cut)
-        ring = cut[(r > 2.0 * radius) & (r <= 3.0 * radius) & good]
-        covered = share[good].sum() / (np.pi * radius**2)
-        if ring.size > 5 and covered > 0.7:
-            out[i] = (share[good] * (cut[good] - np.median(ring))).sum() / covered
-    return out
 
 
 def measured_fluxes(x: np.ndarray, y: np.ndarray, image: FieldImage, fwhm: float, beta: float) -> np.ndarray:
@@ -332,10 +309,3 @@ def _edge_distance(x: np.ndarray, y: np.ndarray, valid: np.ndarray) -> np.ndarra
     at = inner[cy + pad, cx + pad]
     out[known] = np.where(at > 0, at, -(outer[cy + pad, cx + pad] + beyond))
     return out
-
-
-def _light_on(valid: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float, psf: PsfSettings) -> np.ndarray:
-    """Return the fraction of each star's light that falls on valid pixels."""
-    model = constant_psf("moffat", fwhm, psf.beta, np.array([0.0, 1.0]), 0.0, 0.0)
-    stamps = make_stamps(x, y, valid, max(psf.radius, 4.0 * fwhm), taper=False)
-    return np.bincount(stamps.star, stamps.profile("moffat", model.parameters(0.0), x, y), minlength=x.size)

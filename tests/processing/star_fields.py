@@ -62,9 +62,9 @@ def make_field(
     magnitudes=None,
     noise=True,
     reach=40,
-    oversample=1,
+    integrate=True,
 ):
-    """Make a field: Moffat with parameters linear in wavelength, sky with lines, photon noise, NaN border."""
+    """Make a field: pixel-integrated Moffat linear in wavelength, sky with lines, photon noise, masked border."""
     rng = np.random.default_rng(seed)
     ny, nx = shape
     wave = np.arange(4750.0, 9350.1, 12.5) if wave is None else wave
@@ -88,12 +88,16 @@ def make_field(
     keep = (px >= 0) & (px < nx) & (py >= 0) & (py < ny)
     star = np.broadcast_to(np.arange(n_star)[:, None, None], (n_star, stride, stride))[keep]
     pixel = (py * nx + px)[keep]
-    offsets = (np.arange(oversample) - (oversample - 1) / 2) / oversample
+    nodes, weights = np.polynomial.legendre.leggauss(3) if integrate else (np.zeros(1), np.full(1, 2.0))
 
     def psf(at):
         dx, dy = (px - x[:, None, None] - drift[0] * at)[keep], (py - y[:, None, None] - drift[1] * at)[keep]
         pars = fwhm[0] + (fwhm[1] - fwhm[0]) * at, beta[0] + (beta[1] - beta[0]) * at, e, theta
-        return np.mean([moffat(dx + a, dy + b, *pars) for a in offsets for b in offsets], axis=0)
+        value = 0.0
+        for a, u in zip(nodes, weights, strict=True):
+            for b, v in zip(nodes, weights, strict=True):
+                value = value + 0.25 * u * v * moffat(dx + 0.5 * a, dy + 0.5 * b, *pars)
+        return value
 
     image = np.empty((n_wave, ny * nx), np.float32)
     knots = [*range(0, n_wave, 16), n_wave]

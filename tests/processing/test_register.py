@@ -1,0 +1,164 @@
+"""Laying star lists over cubes: offsets, rotations, proper motions, few stars, and lists that belong elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from star_fields import RA, make_field, sky_positions, star_list, write_cube
+
+from processing.cube import MuseCube
+from processing.errors import StellacubeError
+from processing.extraction.peaks import find_peaks, high_pass, measure_fwhm
+from processing.extraction.register import Registration, register
+from processing.settings import RegistrationSettings
+
+WAVE = np.arange(5000.0, 9000.0, 400.0)
+STILL = {"wave": WAVE, "drift": (0.0, 0.0)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cubes")
+
+
+@pytest.fixture(scope="module")
+def field():
+    return make_field(seed=1, n_star=150, shape=(130, 140), reach=25, **STILL)
+
+
+@pytest.fixture(scope="module")
+def cube(field, folder):
+    with MuseCube.open(write_cube(field, folder / "field.fits")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def white(cube):
+    return cube.overview().white
+
+
+def opened(made, path):
+    with MuseCube.open(write_cube(made, path)) as cube:
+        return cube, cube.overview().white
+
+
+def test_right_positions_stay_exactly_as_they_are(field, cube, white):
+    ra, dec = sky_positions(field.x, field.y, white.shape)
+    stars = star_list(ra=ra, dec=dec, mag=field.mag)
+    found = register(cube, stars, white, RegistrationSettings())
+    x, y = cube.world_to_pixel(ra, dec)
+    np.testing.assert_array_equal(found.x, x)
+    np.testing.assert_array_equal(found.y, y)
+    assert found.method == "none"
+    assert found.n_matched > 20
+    assert found.rms < 0.8
+
+
+@pytest.mark.parametrize(("shift", "rotation"), [((5, -8), 0.0), ((35, 30), 0.0), ((0, 0), 1.7), ((-20, 15), -2.0)])
+def test_offset_and_rotation_are_found(field, cube, white, shift, rotation):
+    stars = star_list(
+        **dict(zip(("ra", "dec"), sky_positions(field.x, field.y, white.shape, shift, rotation), strict=True)),
+        mag=field.mag,
+    )
+    found = register(cube, stars, white, RegistrationSettings())
+    assert np.hypot(found.x - field.x, found.y - field.y).max() < 0.3
+    assert found.rotation == pytest.approx(-rotation, abs=0.15)
+    assert found.notes
+
+
+def test_scale_error_is_found(field, cube, white):
+    centre = (np.array(white.shape[::-1]) - 1) / 2
+    stars = star_list(
+        x=centre[0] + 1.005 * (field.x - centre[0]), y=centre[1] + 1.005 * (field.y - centre[1]), mag=field.mag
+    )
+    found = register(cube, stars, white, RegistrationSettings())
+    assert np.hypot(found.x - field.x, found.y - field.y).max() < 0.4
+
+
+def test_no_magnitudes_are_needed(field, cube, white):
+    ra, dec = sky_positions(field.x, field.y, white.shape, (7, 3), 0.5)
+    found = register(cube, star_list(ra=ra, dec=dec), white, RegistrationSettings())
+    assert np.hypot(found.x - field.x, found.y - field.y).max() < 0.4
+
+
+def test_proper_motions_bring_the_list_to_the_date_of_the_cube(field, cube, white):
+    ra, dec = sky_positions(field.x, field.y, white.shape)
+    motion = np.where(np.arange(ra.size) % 2, 50.0, 0.0)  # mas/yr; half of the stars move, which no offset can mend
+    years = cube.epoch - 1980.0
+    then = ra - motion * years / 3.6e6 / np.cos(np.radians(dec))
+    stars = star_list(
+        ra=then, dec=dec, mag=field.mag, pm_ra=motion, pm_dec=np.zeros_like(motion), epoch=np.full(ra.size, 1980.0)
+    )
+    found = register(cube, stars, white, RegistrationSettings())
+    assert np.hypot(found.x - field.x, found.y - field.y).max() < 0.02
+
+
+def test_what_the_settings_forbid_is_not_corrected(field, cube, white):
+    ra, dec = sky_positions(field.x, field.y, white.shape, (5, -8), 1.0)
+    stars = star_list(ra=ra, dec=dec, mag=field.mag)
+    assert register(cube, stars, white, RegistrationSettings(fit="none")).method == "none"
+    only = register(cube, stars, white, RegistrationSettings(fit="offset"))
+    assert only.rotation == 0.0
+    assert only.offset == pytest.approx((-5, 8), abs=0.7)
+
+
+def test_a_list_of_another_field_is_refused(field, cube, white):
+    rng = np.random.default_rng(9)
+    ra, dec = sky_positions(rng.uniform(0, 140, 150), rng.uniform(0, 130, 150), white.shape)
+    with pytest.raises(StellacubeError, match="does not match the image") as caught:
+        register(cube, star_list(ra=ra, dec=dec, mag=field.mag), white, RegistrationSettings())
+    assert "max_offset" in caught.value.hint
+
+
+@pytest.mark.parametrize(("dec", "says"), [(-47.38, "1736 spaxels outside"), (-17.48, "30.0 deg"), (89.0, "136.5 deg")])
+def test_a_list_far_away_says_how_far_and_names_the_nearest_star(cube, white, dec, says):
+    stars = star_list(ra=np.array([RA + 180.0, RA]) % 360, dec=np.array([89.9 if dec > 0 else 60.0, dec]))
+    with pytest.raises(StellacubeError, match="lies in the field of view: the nearest, S1") as caught:
+        register(cube, stars, white, RegistrationSettings())
+    assert says in str(caught.value)
+
+
+def test_pixel_lists_far_outside_are_refused(cube, white):
+    with pytest.raises(StellacubeError, match="1861 spaxels outside"):
+        register(cube, star_list(x=[2000.0], y=[10.0]), white, RegistrationSettings())
+
+
+def test_one_star_stays_where_the_coordinates_say(folder):
+    made = make_field(positions=([30.2], [25.7]), magnitudes=[17.0], **STILL)
+    cube, white = opened(made, folder / "one.fits")
+    ra, dec = sky_positions(made.x, made.y, white.shape)
+    found = register(cube, star_list(ra=ra, dec=dec, mag=made.mag), white, RegistrationSettings())
+    np.testing.assert_allclose([found.x[0], found.y[0]], [30.2, 25.7], atol=1e-6)
+    assert "too few" in found.notes[0]
+
+
+def test_one_star_is_taken_to_the_only_bright_source(folder):
+    made = make_field(positions=([30.2], [25.7]), magnitudes=[17.0], **STILL)
+    cube, white = opened(made, folder / "one.fits")
+    found = register(cube, star_list(x=[38.0], y=[20.0]), white, RegistrationSettings())
+    np.testing.assert_allclose([found.x[0], found.y[0]], [30.2, 25.7], atol=0.15)
+
+
+def test_one_star_on_empty_sky_is_refused(folder):
+    made = make_field(positions=([30.2], [25.7]), magnitudes=[27.0], **STILL)
+    cube, white = opened(made, folder / "empty.fits")
+    with pytest.raises(StellacubeError, match="Nothing bright is found at the position of S0"):
+        register(cube, star_list(x=[38.0], y=[20.0]), white, RegistrationSettings())
+
+
+def test_registration_survives_its_arrays(field, cube, white):
+    ra, dec = sky_positions(field.x, field.y, white.shape, (5, -8))
+    found = register(cube, star_list(ra=ra, dec=dec, mag=field.mag), white, RegistrationSettings())
+    again = Registration.from_arrays(found.to_arrays())
+    np.testing.assert_array_equal(again.x, found.x)
+    assert (again.offset, again.notes, again.method) == (found.offset, found.notes, found.method)
+
+
+def test_fwhm_and_peaks(field, white):
+    contrast = high_pass(white)
+    assert measure_fwhm(contrast, white) == pytest.approx(3.95, rel=0.12)
+    peaks = find_peaks(contrast, 4.0)
+    brightest = np.argmin(field.mag)
+    distance = np.hypot(peaks.x - field.x[brightest], peaks.y - field.y[brightest])
+    assert distance.min() < 0.3
+    assert peaks.height[0] == peaks.height.max()
