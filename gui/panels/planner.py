@@ -361,6 +361,7 @@ class PlannerPanel(PlannerForm):
     def _take_theme(self) -> None:
         self._theme = current_theme()
         self.table.set_theme(self._theme, self.devicePixelRatioF())
+        self.outline_boxes(self._theme)
         self.redraw()
 
     def changeEvent(self, event: QEvent) -> None:

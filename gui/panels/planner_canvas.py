@@ -158,6 +158,7 @@ class PlannerPlot(pg.GraphicsLayoutWidget):
         if not hasattr(line, "label"):
             place, side = (0.04, (0, 0.5)) if line.angle % 180 else (0.25, (0.5, 1))
             line.label = pg.InfLineLabel(line, position=place, anchors=[side, side])
+            line.setZValue(25)
         line.label.setFormat(text)
         if self.scene_shown is not None:
             line.label.setColor(QColor(self.scene_shown.theme.text))
@@ -229,7 +230,7 @@ class PlannerPlot(pg.GraphicsLayoutWidget):
             text.setColor(QColor(theme.muted))
             text.setFont(self.font())
         for line in self._cursors:
-            line.setPen(pg.mkPen(theme.muted, width=1))
+            line.setPen(pg.mkPen(theme.muted, width=1, style=Qt.PenStyle.DotLine))
         self.take_theme(theme)
 
     def take_theme(self, theme: Theme) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from PySide6.QtCore import QMimeData, QModelIndex, Qt, Signal, Slot
+from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -32,7 +33,7 @@ from gui.panels.planner_canvas import PlannerPlot
 from gui.panels.planner_plots import MagnitudePlot, SnrPlot, TimePlot
 from gui.panels.planner_table import MEAN, NETWORK, SYMBOL, PrecisionTable
 from gui.panels.planner_yields import CutsPlot, StarsPlot
-from gui.theme import GRID
+from gui.theme import GRID, Theme
 from processing.errors import StellacubeError
 from processing.planning.information import PAPER_FACTOR, RANGES
 from processing.planning.questions import parse_exposure
@@ -280,6 +281,13 @@ class PlannerForm(QFrame):
         """Show the remarks under the table."""
         self.notes.setText(" ".join(notes))
         self.notes.setVisible(bool(notes))
+
+    def outline_boxes(self, theme: Theme) -> None:
+        """Make empty tick boxes visible: the style draws their outline in a darker shade of the window's colour."""
+        for widget in (self.flat, self.prior, self.view):
+            colours = widget.palette()
+            colours.setColor(QPalette.ColorRole.Window, QColor(theme.muted))
+            widget.setPalette(colours)
 
     def show_columns(self, *, network: bool, mean: bool) -> None:
         """Show the columns that have something to say."""

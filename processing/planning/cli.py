@@ -160,7 +160,7 @@ def _show(console: Console, answer: Plan, network: InformationLaw | None) -> Non
     for i, name in enumerate(answer.labels):
 
         def dim(text: str, outside: bool) -> str:
-            return f"[dim]{text} (extrapolated)[/dim]" if outside else text
+            return f"[dim]{text} *[/dim]" if outside else f"{text}  "
 
         table.add_row(
             LABELS[name].symbol.replace("[", "\\["),
@@ -173,6 +173,8 @@ def _show(console: Console, answer: Plan, network: InformationLaw | None) -> Non
             "" if not answer.counted[i] else "decides" if name == answer.worst else "",
         )
     console.print(table)
+    if answer.extrapolated or answer.limit_extrapolated.any() or answer.time_extrapolated.any():
+        console.print("* extrapolated: outside V = 14–22 or SNR = 10–300, where the formulas are trusted", style="dim")
 
 
 def _show_yield(console: Console, answer: Plan, sample: StarSample, law: PrecisionLaw) -> None:

@@ -207,6 +207,11 @@ def test_command_answers_the_three_questions(tmp_path):
         assert float(rows[0]["time_s"]) == expected.exposure.time
 
 
+def test_command_marks_what_is_extrapolated():
+    assert "* extrapolated" in run("--mag", "12", "--time", "60").output
+    assert "* extrapolated" not in run("--mag", "18.5", "--time", "1h").output
+
+
 def test_command_with_a_star_list(tmp_path):
     path = tmp_path / "list.csv"
     path.write_text("Vmag\n" + "\n".join(str(v) for v in np.linspace(16, 20, 41)) + "\n", encoding="utf-8")
