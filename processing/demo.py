@@ -16,16 +16,17 @@ from processing.simulation.compare import Comparison, compare
 
 __all__ = ["BOUNDS", "FIELD", "Comparison", "DemoReport", "compare", "demo"]
 
-FIELD = SimulationSettings()
-"""60 x 60 spaxels, 40 stars of V = 16.3-19.2 in a quarter of an hour: signal-to-noise 25-200."""
+FIELD = SimulationSettings(exptime=1800.0)
+"""60 x 60 spaxels, 40 stars of V = 16.3-19.2 in half an hour: a signal-to-noise of 30-250 per pixel."""
 
 BOUNDS: dict[str, tuple[float, float]] = {
-    "rv": (5.0, 10.0),
-    "teff": (80.0, 160.0),
-    "logg": (0.2, 0.4),
-    "fe_h": (0.1, 0.2),
-    "flux_isolated": (0.01, 0.02),
-    "flux_blended": (0.02, 0.05),
+    "rv": (1.0, 3.0),
+    "teff": (40.0, 100.0),
+    "logg": (0.1, 0.25),
+    "fe_h": (0.05, 0.12),
+    "mg_fe": (0.1, 0.15),
+    "flux_isolated": (0.003, 0.005),
+    "flux_blended": (0.005, 0.02),
 }
 """Largest bias and dispersion with which the demo counts as passed."""
 

@@ -77,7 +77,7 @@ class Comparison:
         """Return one row by its machine name."""
         return next(row for row in self.rows if row.name == name)
 
-    def failures(self, bounds: Mapping[str, tuple[float, float]], least: float = 0.8) -> list[str]:
+    def failures(self, bounds: Mapping[str, tuple[float, float]], least: float = 0.7) -> list[str]:
         """Say in sentences what is not good enough.
 
         Parameters
