@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from processing.preparation.resample import Resampler
+from processing.preparation.robust import masked_deviation, masked_quantile
 
 _CHUNKS = 16
 _FEWEST = 20
@@ -28,23 +29,11 @@ def robust_scale(values: np.ndarray, good: np.ndarray) -> np.ndarray:
     ndarray, shape (n,); 1 for a row without enough pixels.
     """
     edges = np.linspace(0, values.shape[1], _CHUNKS + 1).astype(int)
-    scales = np.full((len(values), _CHUNKS), np.nan)
-    for i, (start, stop) in enumerate(pairwise(edges)):
-        part, used = values[:, start:stop].astype(float), good[:, start:stop]
-        enough = used.sum(axis=1) >= _FEWEST
-        deviation = np.abs(part - _masked_median(part, used)[:, None])
-        scales[enough, i] = 1.4826 * _masked_median(deviation, used)[enough]
-    result = _masked_median(np.nan_to_num(scales), np.isfinite(scales))
-    return np.where(np.isfinite(scales).any(axis=1) & (result > 0), result, 1.0)
-
-
-def _masked_median(values: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Median of the good values of each row; 0 where there are none."""
-    ordered = np.sort(np.where(good, values, np.inf), axis=1)
-    count = good.sum(axis=1)
-    rows = np.arange(len(values))
-    low, high = np.maximum(count - 1, 0) // 2, np.maximum(count, 1) // 2
-    return np.where(count > 0, 0.5 * (ordered[rows, low] + ordered[rows, high]), 0.0)
+    chunks = [slice(start, stop) for start, stop in pairwise(edges)]
+    scales = np.stack([masked_deviation(values[:, chunk], good[:, chunk]) for chunk in chunks], axis=1)
+    enough = np.stack([good[:, chunk].sum(axis=1) >= _FEWEST for chunk in chunks], axis=1)
+    result = masked_quantile(scales, enough)
+    return np.where(result > 0, result, 1.0)
 
 
 @dataclass(frozen=True)

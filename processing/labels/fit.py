@@ -40,6 +40,8 @@ ROUNDS = 3
 N_GUESSES = 200
 """Model spectra among which each star's first guesses are sought."""
 N_STARTS = 2
+TRIAL_ITERATIONS = 8
+"""After so many iterations from each of its starting points a star goes on from the lowest."""
 APART = 0.25
 """Two starting points differ by at least this fraction of the range in a core label: giant against dwarf."""
 MIN_PIXELS_PER_LABEL = 5
@@ -234,7 +236,12 @@ class _Batch:
             scaled = np.sqrt(self.weight) * (self.prepared.flux - self._shifted_best(shift))
             self.inflation *= np.clip(robust_scale(scaled, self.weight > 0), 0.2, 20.0)
         self.best = self._shifted_best(shift)
-        return [self._result(i, labels[i], shift[i], solution) for i in range(len(self.stars))]
+        deviation = (self.prepared.flux - self.best) * np.sqrt(self.prepared.ivar)
+        scale = robust_scale(deviation, self.prepared.ivar > 0)
+        return [
+            self._result(i, labels[i], float(shift[i]), float(scale[i]), bool(solution.converged[i]))
+            for i in range(len(self.stars))
+        ]
 
     def _weights(self) -> np.ndarray:
         """Inverse variances of the fit: the raw errors and the model's own scatter, rescaled to what was left over.
@@ -269,23 +276,22 @@ class _Batch:
         prepared = self.prepared
         equations = NormalEquations.build(self.emulator, prepared.flux, self.weight, self.ratio, starts[0])
         problem = Problem(self.emulator.network, equations, self.prior, self.low, self.high)
-        found = [
-            minimise(problem, np.column_stack([start, shift]), self.settings.fit.max_iterations, self.cancelled)
-            for start in starts
-        ]
-        return reduce(Solution.lower_of, found)
+        values = [np.column_stack([start, shift]) for start in starts]
+        if len(values) > 1:
+            tried = [minimise(problem, start, TRIAL_ITERATIONS, self.cancelled) for start in values]
+            values = [reduce(Solution.lower_of, tried).values]
+        return minimise(problem, values[0], self.settings.fit.max_iterations, self.cancelled)
 
     def _shifted_best(self, shift: np.ndarray) -> np.ndarray:
         """Best-fitting models with their residual velocities (n,), shape (n, n_pix)."""
         return self.best + shift[:, None].astype(np.float32) * self.emulator.velocity_derivative(self.best)
 
-    def _result(self, i: int, labels: np.ndarray, shift: float, solution: Solution) -> LabelFit:
+    def _result(self, i: int, labels: np.ndarray, shift: float, scale: float, converged: bool) -> LabelFit:
         """Gather one star's fit."""
         star, prepared, model = self.stars[i], self.prepared, self.model
         fitted = prepared.ivar[i] > 0
         flux, best, ivar = prepared.flux[i], self.best[i], prepared.ivar[i].astype(float)
         deviation = (flux - best) * np.sqrt(ivar)
-        scale = float(robust_scale(deviation[None], fitted[None])[0])
         _, slopes = self.emulator.network.hidden(labels[None])
         jacobian = np.empty((flux.size, labels.size + 1))
         jacobian[:, :-1] = self.emulator.network.basis @ slopes[0] * self.ratio[i][:, None]
@@ -293,12 +299,12 @@ class _Batch:
         precision = np.diag(np.append(1e-6 / np.square(self.high - self.low), 1e-12))
         precision[:-1, :-1] += self.prior.terms(labels[None])[2][0]
         design = Design(jacobian, self.weight[i].astype(float), ivar, precision)
-        resampler, _ = self.operators.get(star, float(prepared.velocity[i]))
+        resampler = self.operators.get(star, float(prepared.velocity[i]))
         good = star.ivar > 0
         variance = np.divide(1.0, star.ivar, out=np.zeros_like(star.ivar), where=good)
         error = np.divide(scale, np.sqrt(ivar), out=np.zeros_like(ivar), where=fitted)
         in_scope, sentences = describe(model, labels, flux, best, error, fitted)
-        if not solution.converged[i]:
+        if not converged:
             sentences.append("The fit did not converge.")
         return LabelFit(
             star_id=star.star_id,
@@ -314,7 +320,7 @@ class _Batch:
             n_masked=int((~fitted).sum()),
             n_replaced=star.n_replaced,
             n_coarser=int(prepared.n_coarser[i]),
-            converged=bool(solution.converged[i]),
+            converged=converged,
             extrapolated=bool(((labels < model.label_min) | (labels > model.label_max)).any()),
             in_scope=in_scope,
             wave=model.wave,

@@ -8,11 +8,14 @@ import numpy as np
 
 from processing.paths import resource
 from processing.preparation.air import SPEED_OF_LIGHT
+from processing.preparation.robust import masked_deviation, masked_quantile
 
 _WINDOW = 40.0
 """Half width in Angstrom of the surroundings that a residual is compared with."""
 _HALF_WIDTH = 1.0
 """Half width of a sky line in FWHM of the line spread function."""
+_FEWEST = 10
+"""Clean pixels that the surroundings must have."""
 _THRESHOLD = 5.0
 """In robust standard deviations of the surroundings, stellar lines included."""
 
@@ -51,31 +54,41 @@ def clean_sky_lines(
     """
     flux, ivar = np.array(flux, float), np.array(ivar, float)
     good = ivar > 0
-    lines = sky_lines() * (1.0 + np.nan_to_num(barycentric) / SPEED_OF_LIGHT)
-    nearest = np.searchsorted(0.5 * (lines[1:] + lines[:-1]), wave)
-    distance = np.abs(wave - lines[nearest])
-    at_line = distance < _HALF_WIDTH * fwhm
+    at_line, around, nearest = _geometry(wave.tobytes(), fwhm.tobytes(), float(np.nan_to_num(barycentric)))
     clean = good & ~at_line
-    replaced = np.zeros(wave.size, bool)
-    in_range = np.unique(nearest[at_line & good])
-    for line in in_range:
-        pixels = np.flatnonzero(at_line & good & (nearest == line))
-        low, high = np.searchsorted(wave, [lines[line] - _WINDOW, lines[line] + _WINDOW])
-        around = flux[low:high][clean[low:high]]
-        if around.size < 10:
-            continue
-        middle = np.median(around)
-        scatter = max(1.4826 * np.median(np.abs(around - middle)), np.median(ivar[low:high][clean[low:high]]) ** -0.5)
-        # The highest clean pixels set the level, so that a peak between deep lines is no emission.
-        level = np.percentile(around, 95)
-        replaced[pixels] = flux[pixels] > level + _THRESHOLD * scatter
-    if replaced.any():
-        spread = _grown(replaced, at_line & good)
-        clean = good & ~spread
-        if clean.any():
-            _replace(flux, ivar, np.flatnonzero(spread), np.flatnonzero(clean))
-            replaced = spread
+    usable = clean[around]
+    noise = np.divide(1.0, np.sqrt(ivar), out=np.zeros_like(ivar), where=good)
+    scatter = np.maximum(masked_deviation(flux[around], usable), masked_quantile(noise[around], usable))
+    # The highest clean pixels set the level, so that a peak between deep lines is no emission.
+    level = masked_quantile(flux[around], usable, 0.95) + _THRESHOLD * scatter
+    level[usable.sum(axis=1) < _FEWEST] = np.inf
+    replaced = at_line & good & (flux > level[nearest])
+    if replaced.any() and clean.any():
+        replaced = _grown(replaced, at_line & good)
+        _replace(flux, ivar, np.flatnonzero(replaced), np.flatnonzero(good & ~replaced))
     return flux, ivar, replaced
+
+
+@lru_cache(maxsize=8)
+def _geometry(wave_bytes: bytes, fwhm_bytes: bytes, barycentric: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find what lies where on one wavelength grid.
+
+    Returns
+    -------
+    at_line : ndarray, shape (n_wave,), bool
+        Pixels within a sky line.
+    around : ndarray, shape (n_line, n_around), int
+        Pixels of each line's surroundings.
+    nearest : ndarray, shape (n_wave,), int
+        The line nearest to each pixel.
+    """
+    wave, fwhm = np.frombuffer(wave_bytes), np.frombuffer(fwhm_bytes)
+    lines = sky_lines() * (1.0 + barycentric / SPEED_OF_LIGHT)
+    nearest = np.searchsorted(0.5 * (lines[1:] + lines[:-1]), wave)
+    at_line = np.abs(wave - lines[nearest]) < _HALF_WIDTH * fwhm
+    half = int(np.ceil(_WINDOW / np.median(np.diff(wave))))
+    around = np.searchsorted(wave, lines)[:, None] + np.arange(-half, half + 1)
+    return at_line, np.clip(around, 0, wave.size - 1), nearest
 
 
 def _grown(replaced: np.ndarray, allowed: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from processing.errors import StellacubeError
-from processing.preparation.resample import Resampler, rebinning_matrix
+from processing.preparation.resample import Resampler, rebinning_matrix, smoothing_matrix
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -96,19 +96,19 @@ def eq1_sigma(fwhm_target: np.ndarray, fwhm_input: np.ndarray) -> tuple[np.ndarr
 
 @dataclass(frozen=True)
 class Match:
-    """How a resolution on one grid is brought to that on another.
+    """How spectra on one grid are brought to the resolution wanted on another.
 
     Parameters
     ----------
-    sigma : ndarray, shape (n_out,)
-        Standard deviation of the Gaussian to convolve with, Angstrom.
+    variance : ndarray, shape (n_in,)
+        Of the Gaussian to convolve the input with, in its pixels squared.
     reached : ndarray, shape (n_out,)
         The resolution of what comes out, FWHM in Angstrom: more than asked for where the input is coarser.
     coarser : ndarray, shape (n_out,), bool
         Where the input is coarser than asked for by Eq. 1.
     """
 
-    sigma: np.ndarray
+    variance: np.ndarray
     reached: np.ndarray
     coarser: np.ndarray
 
@@ -118,9 +118,9 @@ def match(
 ) -> Match:
     """Find the Gaussian that takes spectra on one grid to the resolution wanted on another (Eq. 1).
 
-    Averaging over pixels broadens as well, by (pixel width)^2 / 12 in variance for the input's and the output's
-    pixels each. That share is taken off Eq. 1's Gaussian, so that what comes out has the resolution asked for; in
-    the mode "published" it is not, as Eq. 1 stands.
+    Line spread functions are what a spectrum shows, its pixels included. Going to pixels of another size changes
+    them by a twelfth of the difference of the squared sizes, which is counted in; with "published" it is not, as Eq. 1
+    stands.
 
     Parameters
     ----------
@@ -130,19 +130,20 @@ def match(
         Resolution of the input at `wave_in`, and that wanted at `wave_out`, FWHM in Angstrom.
     mode : {"coarser", "published"}
     """
-    fwhm_here = np.interp(wave_out, wave_in, fwhm_in)
-    sigma, coarser = eq1_sigma(fwhm_out, fwhm_here)
-    boxes = (np.interp(wave_out, wave_in, np.gradient(wave_in)) ** 2 + np.gradient(wave_out) ** 2) / 12
-    with_boxes = np.hypot(fwhm_here, FWHM_PER_SIGMA * np.sqrt(boxes))
-    if mode == "coarser":
-        sigma, _ = eq1_sigma(fwhm_out, with_boxes)
-    return Match(sigma, np.hypot(with_boxes, FWHM_PER_SIGMA * sigma), coarser)
+    pixel_in, pixel_out = np.gradient(wave_in), np.gradient(wave_out)
+    wanted = np.interp(wave_in, wave_out, fwhm_out)
+    pixels = (np.interp(wave_in, wave_out, pixel_out) ** 2 - pixel_in**2) * FWHM_PER_SIGMA**2 / 12
+    rebinned = np.sqrt(np.maximum(fwhm_in**2 + (pixels if mode == "coarser" else 0.0), 0.0))
+    sigma, _ = eq1_sigma(wanted, rebinned)
+    reached = np.interp(wave_out, wave_in, np.maximum(rebinned, wanted))
+    _, coarser = eq1_sigma(fwhm_out, np.interp(wave_out, wave_in, fwhm_in))
+    return Match((sigma / pixel_in) ** 2, np.maximum(reached, fwhm_out), coarser)
 
 
 def degrading_resampler(
     wave_in: np.ndarray, fwhm_in: np.ndarray, wave_out: np.ndarray, fwhm_out: np.ndarray, *, mode: Mode = "coarser"
 ) -> tuple[Resampler, np.ndarray, np.ndarray]:
-    """Build the operator that rebins spectra to a new grid and degrades them to its resolution.
+    """Build the operator that degrades spectra to a resolution and rebins them to its grid.
 
     Parameters
     ----------
@@ -156,15 +157,12 @@ def degrading_resampler(
         As in `Match`.
     """
     found = match(wave_in, fwhm_in, wave_out, fwhm_out, mode)
-    return Resampler(rebinning_matrix(wave_in, wave_out, found.sigma)), found.reached, found.coarser
+    matrix = rebinning_matrix(wave_in, wave_out) @ smoothing_matrix(found.variance)
+    return Resampler(matrix), found.reached, found.coarser
 
 
 def broadening_matrix(wave: np.ndarray, fwhm_model: np.ndarray, fwhm_target: np.ndarray) -> csr_array | None:
     """Operator that brings a model on its own grid to a coarser resolution; None where nothing is to be done.
-
-    The weights are the discrete Gaussian exp(-t) I_n(t) (Lindeberg 1990), whose variance is exactly t = sigma^2
-    in pixels however narrow it is: a sampled or pixel-integrated Gaussian of a third of a pixel is too wide or
-    no Gaussian at all. Rows are renormalised at the ends.
 
     Parameters
     ----------
@@ -172,20 +170,16 @@ def broadening_matrix(wave: np.ndarray, fwhm_model: np.ndarray, fwhm_target: np.
         Angstrom.
     fwhm_model, fwhm_target : ndarray, shape (n_pix,)
         FWHM in Angstrom; pixels where the target is not coarser are left as they are.
+
+    Returns
+    -------
+    csr_array, shape (n_pix, n_pix), or None
+        Rows are renormalised at the ends.
     """
     from scipy.sparse import csr_array, diags_array
-    from scipy.special import ive
 
     sigma, _ = eq1_sigma(fwhm_target, fwhm_model)
     if not (sigma > 0).any():
         return None
-    variance = (sigma / np.gradient(wave)) ** 2
-    reach = 1 + int(np.ceil(5 * np.sqrt(variance.max())))
-    offsets = np.arange(-reach, reach + 1)
-    weights = ive(np.abs(offsets)[:, None], variance)
-    n_pix = wave.size
-    column = np.arange(n_pix) + offsets[:, None]
-    inside = (column >= 0) & (column < n_pix)
-    row = np.broadcast_to(np.arange(n_pix), column.shape)
-    matrix = csr_array((weights[inside], (row[inside], column[inside])), shape=(n_pix, n_pix))
+    matrix = smoothing_matrix((sigma / np.gradient(wave)) ** 2)
     return csr_array(diags_array(1 / matrix.sum(axis=1)) @ matrix)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from processing.preparation.air import SPEED_OF_LIGHT, in_frame, shifted
+from processing.preparation.air import in_frame, shifted
 from processing.preparation.clean import clean_sky_lines
-from processing.preparation.lsf import degrading_resampler, lsf_fwhm, match
+from processing.preparation.lsf import Match, lsf_fwhm, match
 from processing.preparation.masks import (
     BALMER,
     BALMER_CORES,
@@ -22,11 +22,13 @@ from processing.preparation.masks import (
     inside,
     observed_mask,
 )
-from processing.preparation.resample import Resampler
+from processing.preparation.resample import Resampler, rebinning_matrix, smoothing_matrix
 from processing.settings import PreparationSettings
 from processing.spectrum import StarSpectrum
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from processing.labels.model_file import LabelModel
 
 Grid = tuple[int, int, int]
@@ -76,30 +78,38 @@ class Operators:
 
     model: LabelModel
     settings: PreparationSettings
-    cache: dict[tuple[Grid, float], tuple[Resampler, np.ndarray]] = field(default_factory=dict)
+    smoothing: dict[Grid, tuple[csr_array, np.ndarray]] = field(default_factory=dict)
+    complete: dict[tuple[Grid, float], Resampler] = field(default_factory=dict)
 
-    def get(self, observation: Observation, velocity: float) -> tuple[Resampler, np.ndarray]:
-        """Operator at a velocity in km/s, and where the input is coarser than the model, shape (n_pix,)."""
+    def get(self, observation: Observation, velocity: float) -> Resampler:
+        """Operator from an observation to the model's grid and resolution at a velocity in km/s."""
         key = (observation.grid, velocity)
-        if key not in self.cache:
-            model = self.model
-            rest = shifted(observation.wave, "vacuum", velocity, model.frame)
-            fwhm = observation.fwhm / (1 + velocity / SPEED_OF_LIGHT)
-            resampler, _, coarser = degrading_resampler(
-                rest, fwhm, model.wave, model.lsf_fwhm, mode=self.settings.degrade
-            )
-            self.cache[key] = resampler, coarser
-        return self.cache[key]
+        if key not in self.complete:
+            rest = shifted(observation.wave, "vacuum", velocity, self.model.frame)
+            smoothing, _ = self._smoothing(observation)
+            self.complete[key] = Resampler(rebinning_matrix(rest, self.model.wave) @ smoothing)
+        return self.complete[key]
+
+    def coarser(self, observation: Observation) -> np.ndarray:
+        """Where the observation is coarser than the model, shape (n_pix,), bool."""
+        return self._smoothing(observation)[1]
+
+    def _smoothing(self, observation: Observation) -> tuple[csr_array, np.ndarray]:
+        """Smoothing as observed: a constant resolving power is the same there as at rest."""
+        if observation.grid not in self.smoothing:
+            found = self._match(observation)
+            self.smoothing[observation.grid] = smoothing_matrix(found.variance), found.coarser
+        return self.smoothing[observation.grid]
 
     def reached(self, observation: Observation) -> np.ndarray:
-        """Resolution of the prepared spectrum, FWHM in Angstrom, shape (n_pix,).
-
-        At velocity 0: 600 km/s change it by 0.3 %.
-        """
-        model, rest = self.model, in_frame(observation.wave, "vacuum", self.model.frame)
+        """Resolution of the prepared spectrum, FWHM in Angstrom, shape (n_pix,)."""
         if self.settings.degrade == "published":
-            return model.lsf_fwhm
-        return match(rest, observation.fwhm, model.wave, model.lsf_fwhm).reached
+            return self.model.lsf_fwhm
+        return self._match(observation).reached
+
+    def _match(self, observation: Observation) -> Match:
+        model, wave = self.model, in_frame(observation.wave, "vacuum", self.model.frame)
+        return match(wave, observation.fwhm, model.wave, model.lsf_fwhm, self.settings.degrade)
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,10 @@ class Prepared:
     reason: np.ndarray
     velocity: np.ndarray
     n_coarser: np.ndarray
+
+    def take(self, index: np.ndarray) -> Prepared:
+        """Return some of the spectra."""
+        return Prepared(**{entry.name: getattr(self, entry.name)[index] for entry in fields(self)})
 
 
 def input_fwhm(spectrum: StarSpectrum, settings: PreparationSettings) -> np.ndarray:
@@ -210,13 +224,13 @@ def prepare(
         groups[observation.grid, float(velocity[index])].append(index)
     for (_, speed), members in groups.items():
         batch = [observations[i] for i in members]
-        resampler, where_coarser = operators.get(batch[0], speed)
+        resampler = operators.get(batch[0], speed)
         flux[members], ivar[members] = resampler.apply(
             np.array([o.flux for o in batch]), np.array([o.ivar for o in batch])
         )
         reason[members] = _carried_reasons(resampler, np.array([o.reason for o in batch]), ivar[members] == 0)
-        unfitted[members] = (resampler.matrix @ np.array([o.not_fitted for o in batch], float).T).T > 0.5
-        coarser[members] = where_coarser
+        unfitted[members] = resampler.lost(np.array([o.not_fitted for o in batch])) > 0.5
+        coarser[members] = operators.coarser(batch[0])
     weight = model.continuum.pixel_weights(ivar)
     normal, normal_ivar, continuum = model.continuum.normalise(model.wave, flux, ivar)
     reason[(normal_ivar == 0) & (reason == 0)] = NO_DATA
@@ -240,7 +254,7 @@ def _carried_reasons(resampler: Resampler, reason: np.ndarray, masked: np.ndarra
     for bit in (1 << k for k in range(8)):
         hit = (reason & bit) > 0
         if hit.any():
-            touched = (resampler.matrix @ hit.T.astype(float)).T > 0.02
+            touched = resampler.lost(hit) > 0.02
             carried[touched & masked] |= bit
     carried[masked & (carried == 0)] = NO_DATA
     return carried

@@ -1,7 +1,8 @@
-"""Flux-conserving rebinning with an optional Gaussian, as one sparse linear operator that carries errors and masks."""
+"""Flux-conserving rebinning and smoothing as sparse linear operators that carry errors and masks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 MASKED_FRACTION = 0.1
 """A pixel is masked when more than this part of its kernel falls on masked pixels or outside the input."""
 _REACH = 4.5
-"""The Gaussian is cut at this many sigma, where 7e-6 of it is left out."""
+"""Gaussians are cut at this many sigma, where 7e-6 of them are left out."""
+_STENCIL = 8
+"""Borders of input pixels between which the running integral of the flux is interpolated."""
 
 
 def log_grid(wave_min: float, wave_max: float, step: float = 1e-4) -> np.ndarray:
@@ -28,53 +31,106 @@ def edges_of(wave: np.ndarray) -> np.ndarray:
     return np.concatenate([[2 * wave[0] - middle[0]], middle, [2 * wave[-1] - middle[-1]]])
 
 
-def rebinning_matrix(wave_in: np.ndarray, wave_out: np.ndarray, sigma: np.ndarray | float = 0.0) -> csr_array:
+def smoothing_matrix(variance: np.ndarray) -> csr_array:
+    """Operator that convolves spectra with a Gaussian whose width changes from pixel to pixel.
+
+    The weights are a sampled Gaussian, or, where that is narrower than 0.7 pixels and hardly sampled, seven weights
+    with a Gaussian's moments up to the sixth: lines of two pixels FWHM come out right to 1e-3 in either case. Rows
+    whose kernels reach beyond the spectrum sum up to less than 1.
+
+    Parameters
+    ----------
+    variance : ndarray, shape (n_pix,)
+        Square of the Gaussian's standard deviation at each pixel, in pixels squared.
+
+    Returns
+    -------
+    csr_array, shape (n_pix, n_pix)
+    """
+    from scipy.sparse import csr_array
+
+    n_pix = variance.size
+    reach = np.maximum(3, np.ceil(_REACH * np.sqrt(variance)).astype(int)) * (variance > 0)
+    count = 2 * reach + 1
+    row = np.repeat(np.arange(n_pix), count)
+    offset = np.arange(row.size) - np.repeat(np.cumsum(count) - reach - 1, count)
+    sampled = np.exp(-0.5 * offset**2 / np.maximum(variance, 0.1)[row])
+    sampled /= np.bincount(row, sampled)[row]
+    narrow = (variance < 0.5)[row]
+    weight = np.where(narrow, _seven_weights(variance)[row, np.minimum(np.abs(offset), 3)], sampled)
+    column = row + offset
+    inside = (column >= 0) & (column < n_pix)
+    return csr_array((weight[inside], (row[inside], column[inside])), shape=(n_pix, n_pix))
+
+
+def _seven_weights(variance: np.ndarray) -> np.ndarray:
+    """Weights at distances 0..3 of the symmetric kernels with the moments t, 3 t^2, 15 t^3; shape (n_pix, 4)."""
+    moments = np.stack([variance, 3 * variance**2, 15 * variance**3])
+    distance = np.arange(1, 4)
+    outer = np.linalg.solve(2.0 * distance ** np.array([[2], [4], [6]]), moments)
+    return np.vstack([1 - 2 * outer.sum(axis=0), outer]).T
+
+
+def rebinning_matrix(wave_in: np.ndarray, wave_out: np.ndarray) -> csr_array:
     """Operator from flux densities on `wave_in` to mean flux densities in the pixels of `wave_out`.
 
-    The input is constant within each of its pixels, convolved with a Gaussian of the output pixel's own width and
-    averaged over the output pixel, both integrals exact. With sigma 0 the weights are overlaps: the integral of
-    the flux is conserved. Rows that reach beyond the input sum up to less than 1 (see `Resampler.apply`).
+    The integral of the flux up to each border of an output pixel is interpolated with a polynomial of seventh
+    degree through the integrals up to eight borders of input pixels. The flux is conserved, and a star's lines, sampled
+    by little more than two pixels per FWHM, keep their shapes: 0.001 rms in normalised flux at MUSE's blue end, where
+    sharing pixels out as if their flux were constant leaves 0.003 and more.
 
     Parameters
     ----------
     wave_in, wave_out : ndarray
         Pixel centres in Angstrom, increasing, in one frame.
-    sigma : ndarray, shape (n_out,), or float
-        Standard deviation of the Gaussian in Angstrom at each output pixel.
 
     Returns
     -------
     csr_array, shape (n_out, n_in), float64
+        Rows of output pixels that are not fully within the input are empty or incomplete.
     """
     from scipy.sparse import csr_array
 
-    edges_in, edges_out = edges_of(wave_in), edges_of(wave_out)
-    low, high = edges_out[:-1], edges_out[1:]
-    sigma = np.broadcast_to(np.maximum(sigma, 0.0), wave_out.shape)
-    first = np.searchsorted(edges_in, low - _REACH * sigma, side="right") - 1
-    last = np.searchsorted(edges_in, high + _REACH * sigma, side="left")
-    first, last = np.clip(first, 0, wave_in.size), np.clip(last, 0, wave_in.size)
-    count = np.maximum(last - first, 0)
+    borders, targets = edges_of(wave_in), edges_of(wave_out)
+    share, first = _partial_sums(borders, targets)
+    inside = (targets >= borders[0]) & (targets <= borders[-1])
+    complete = inside[:-1] & inside[1:]
+    start, stop = first[:-1], first[1:] + _STENCIL - 1
+    count = np.where(complete, stop - start, 0)
     starts = np.concatenate([[0], np.cumsum(count)])
     row = np.repeat(np.arange(wave_out.size), count)
-    column = np.arange(starts[-1]) - np.repeat(starts[:-1] - first, count)
+    column = np.arange(starts[-1]) - np.repeat(starts[:-1] - start, count)
 
-    def integral(out_edge: np.ndarray) -> np.ndarray:
-        """Twofold integral of the Gaussian between one output border and each input pixel."""
-        near = _ramp(out_edge[row] - edges_in[column], sigma[row])
-        return near - _ramp(out_edge[row] - edges_in[column + 1], sigma[row])
+    def below(border: np.ndarray) -> np.ndarray:
+        """Part of each input pixel that lies below a border of its output pixel."""
+        place = column - first[border]
+        return np.where(
+            place < 0, 1.0, np.where(place < _STENCIL - 1, share[border, np.clip(place, 0, _STENCIL - 2)], 0)
+        )
 
-    data = (integral(high) - integral(low)) / (high - low)[row]
+    data = (below(row + 1) - below(row)) * np.diff(borders)[column] / np.diff(targets)[row]
     return csr_array((data, column, starts), shape=(wave_out.size, wave_in.size))
 
 
-def _ramp(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Integral of the Gaussian's cumulative distribution from minus infinity to x; max(x, 0) for sigma 0."""
-    from scipy.special import ndtr
+def _partial_sums(borders: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How the integral up to each target depends on the input pixels around it.
 
-    width = np.maximum(sigma, 1e-9)
-    z = x / width
-    return np.where(sigma > 0, x * ndtr(z) + width * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi), np.maximum(x, 0))
+    Returns
+    -------
+    share : ndarray, shape (n_target, 7)
+        Part of each of seven pixels that counts; those before them count fully, those after not at all.
+    first : ndarray, shape (n_target,), int
+        The first of the seven.
+    """
+    first = np.searchsorted(borders, targets, side="right") - _STENCIL // 2
+    first = np.clip(first, 0, borders.size - _STENCIL)
+    points = borders[first[:, None] + np.arange(_STENCIL)]
+    lagrange = np.ones(points.shape)
+    for k in range(_STENCIL):
+        for other in range(_STENCIL):
+            if other != k:
+                lagrange[:, k] *= (targets - points[:, other]) / (points[:, k] - points[:, other])
+    return np.cumsum(lagrange[:, :0:-1], axis=1)[:, ::-1], first
 
 
 @dataclass(frozen=True)
@@ -84,7 +140,7 @@ class Resampler:
     Parameters
     ----------
     matrix : csr_array, shape (n_out, n_in)
-        Non-negative weights; complete rows sum up to 1.
+        Complete rows sum up to 1; those that reach beyond the input to less.
     """
 
     matrix: csr_array
@@ -101,35 +157,46 @@ class Resampler:
         -------
         flux, ivar : ndarray, shape (n_out,) or (n, n_out), float64
             The variance is the sum of the squared weights times the input's variance (neighbours become
-            correlated: see `weights` for the covariance). Masked pixels have flux 0 and ivar 0.
+            correlated: see `adjoint`). Masked pixels have flux 0 and ivar 0.
         """
         good = ivar > 0
         variance = np.divide(1.0, ivar, out=np.zeros(np.shape(ivar)), where=good)
-        coverage = (self.matrix @ good.T.astype(float)).T
-        kept = coverage >= 1 - MASKED_FRACTION
-        share = np.where(kept, coverage, 1.0)
-        out = (self.matrix @ np.where(good, flux, 0.0).T.astype(float)).T / share
-        out_variance = (self.squared @ variance.T).T / share**2
+        kept, share = self._shares(good)
+        out = (self.matrix @ np.where(good, flux, 0.0).T.astype(float)).T * share
+        out_variance = (self._with(np.square) @ variance.T).T * share**2
         kept &= out_variance > 0
         return np.where(kept, out, 0.0), np.divide(1.0, out_variance, out=np.zeros_like(out), where=kept)
 
-    @property
-    def squared(self) -> csr_array:
-        """The squared weights, which carry variances."""
+    def lost(self, bad: np.ndarray) -> np.ndarray:
+        """Part of each output pixel's kernel that falls on bad pixels; `bad` (n_in,) or (n, n_in), bool."""
+        return (self._with(np.abs) @ bad.T.astype(float)).T
+
+    def _with(self, function: Callable[[np.ndarray], np.ndarray]) -> csr_array:
+        """Return the matrix with a function of its weights."""
         from scipy.sparse import csr_array
 
-        return csr_array((self.matrix.data**2, self.matrix.indices, self.matrix.indptr), shape=self.matrix.shape)
+        return csr_array((function(self.matrix.data), self.matrix.indices, self.matrix.indptr), self.matrix.shape)
 
-    def weights(self, good: np.ndarray) -> csr_array:
-        """Operator K of one star with the good pixels' weights renormalised: covariance out = K V K^T.
+    def _shares(self, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Output pixels with enough good input, and the factor that makes up for the rest (0 where masked)."""
+        weight = (self.matrix @ good.T.astype(float)).T
+        missing = self.lost(~good) + np.abs(1.0 - self.matrix.sum(axis=1))
+        kept = missing <= MASKED_FRACTION
+        return kept, np.where(kept, 1.0 / np.where(kept, weight, 1.0), 0.0)
+
+    def adjoint(self, values: np.ndarray, good: np.ndarray) -> np.ndarray:
+        """Apply K^T, where K is what `apply` does to a spectrum with these good pixels.
+
+        The covariance of what comes out is K V K^T; contracted with some vectors u it costs no more than K^T u.
 
         Parameters
         ----------
+        values : ndarray, shape (n_out, n_vector)
         good : ndarray, shape (n_in,), bool
-        """
-        from scipy.sparse import csr_array, diags_array
 
-        kept = self.matrix @ diags_array(good.astype(float))
-        coverage = self.matrix @ good.astype(float)
-        usable = coverage >= 1 - MASKED_FRACTION
-        return csr_array(diags_array(np.where(usable, 1 / np.where(usable, coverage, 1), 0)) @ kept)
+        Returns
+        -------
+        ndarray, shape (n_in, n_vector)
+        """
+        _, share = self._shares(good)
+        return (self.matrix.T @ (values * share[:, None])) * good[:, None]
