@@ -1,33 +1,35 @@
 """Training of label models from a one-page TOML file: spectra in, model file out, resumable at every stage.
 
-    spectra --prepare--> teacher (Gaussian processes) --ask--> lesson --teach--> student network --judge--> model file
+    synthetic spectra --prepare--> teacher (Gaussian processes) --ask--> lesson --teach--> student network
+    real spectra --compare with it--> correction --add--> network --judge on stars it never saw--> model file
 
-A folder beside the model file, ``NAME.work``, keeps what is finished: the teacher, the lesson, and the student every
-few seconds. A killed training goes on from there; the folder is removed when the model file is written.
+A folder ``work`` beside the model file keeps what is finished: the teacher, the lesson, and the student every few
+seconds. A killed training goes on from there, and trainings that share their physical part share it. It may be
+deleted at any time.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from processing.errors import StellacubeError
+from processing.labels.correction import CorrectionSettings, corrected_network
 from processing.labels.datasets import Grid, PreparedSet, SpectraFile, prepare_spectra, read_spectra
 from processing.labels.model_file import LabelModel, Templates, save_model
 from processing.labels.names import SYNTHETIC_ORDER, from_training_name
+from processing.labels.real_stars import RealSettings, read_libraries, validate
 from processing.labels.split import held_back
 from processing.labels.student import Lesson, StudentSettings, draw_labels, make_lesson, train_student
 from processing.labels.teacher import Features, Teacher, train_teacher
 from processing.preparation.continuum import ContinuumOperator
-from processing.progress import CancelCheck, Progress, ignore, never, part
+from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
 from processing.settings import from_dict
 
 LABEL_STEPS = {"teff": 50.0, "fe_h": 0.05}
@@ -94,6 +96,8 @@ class TrainingSettings:
     templates: DataSettings = field(default_factory=DataSettings)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
     student: StudentSettings = field(default_factory=StudentSettings)
+    real: tuple[RealSettings, ...] = ()
+    correction: CorrectionSettings = field(default_factory=CorrectionSettings)
 
 
 def read_training(path: str | Path) -> TrainingSettings:
@@ -110,7 +114,9 @@ def read_training(path: str | Path) -> TrainingSettings:
         raise StellacubeError(f"The training file {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StellacubeError(f"The training file {path} is not valid TOML: {error}.") from error
+    sources = values.pop("real", [])
     settings = from_dict(values, TrainingSettings)
+    settings = replace(settings, real=tuple(from_dict(one, RealSettings, "real.") for one in sources))
     if not settings.name or not settings.synthetic.path:
         raise StellacubeError(f"The training file {path} must give a name and the path of the synthetic spectra.")
     if not {"teff", "fe_h"} <= set(settings.labels):
@@ -141,7 +147,6 @@ def train_from_config(
     settings = read_training(path)
     folder = Path(path).resolve().parent
     target = Path(out) if out is not None else folder / f"{settings.name}.npz"
-    work = _work_folder(target, settings)
     grid = Grid.make(
         settings.grid.wave_min,
         settings.grid.wave_max,
@@ -149,25 +154,57 @@ def train_from_config(
         settings.grid.lsf,
         ContinuumOperator(**asdict(settings.continuum)),
     )
+    physical, validation = _train_physical(settings, folder, target, grid, part(progress, 0.0, 0.8), cancelled)
+    model = physical
+    if settings.real:
+        libraries = read_libraries(settings.real, folder, physical)
+        training = [library.take(~library.held_out) for library in libraries]
+        network, scatter = corrected_network(
+            physical,
+            training,
+            settings.correction,
+            settings.seed,
+            progress=part(progress, 0.8, 0.95),
+            cancelled=cancelled,
+        )
+        model = replace(physical, network=network, scatter=scatter.astype(np.float32))
+        for library in libraries:
+            stop_if(cancelled)
+            judges = library.take(library.held_out)
+            table = validate(judges, model, cancelled=cancelled)
+            if table:
+                validation[f"{library.name}, held out (fit - library)"] = table
+    counts = ", ".join(f"{len(lib.spectra)} of {lib.name}" for lib in training) if settings.real else ""
+    summary = f"{len(physical.training_labels)} synthetic spectra" + (f"; real stars: {counts}" if counts else "")
+    model = replace(model, card={**model.card, "training": summary, "validation": validation})
+    save_model(model, target)
+    progress(1.0, f"wrote {target.name}")
+    return model
+
+
+def _train_physical(
+    settings: TrainingSettings, folder: Path, target: Path, grid: Grid, progress: Progress, cancelled: CancelCheck
+) -> tuple[LabelModel, dict[str, Any]]:
+    """Train on the synthetic spectra alone; also returns how the network does on those that it never saw."""
+    work = _work_folder(target, settings)
     progress(0.0, "preparing the spectra")
-    spectra = _prepare(settings.synthetic, folder, grid, settings.labels)
+    source = settings.synthetic
+    spectra = prepare_spectra(read_spectra(folder / source.path), grid, source.lsf, settings.labels, {})
     held = held_back(len(spectra))
-    training, validation = spectra.take(~held), spectra.take(held)
+    training, judges = spectra.take(~held), spectra.take(held)
     teacher = _teacher(work, training, settings, part(progress, 0.02, 0.4), cancelled)
     lesson_file = work / "lesson.npz"
     if not lesson_file.is_file():
         rng = np.random.default_rng(settings.seed)
         labels = draw_labels(training.labels, settings.labels, settings.student.draws, rng)
-        coefficients = teacher.coefficients(labels, progress=part(progress, 0.4, 0.6), cancelled=cancelled)
-        lesson = make_lesson(teacher.flux, coefficients, labels, settings.student.units, rng)
-        _write(lesson_file, vars(lesson))
-    lesson = Lesson(**_read(lesson_file))
+        coefficients = teacher.coefficients(labels, progress=part(progress, 0.4, 0.65), cancelled=cancelled)
+        _write(lesson_file, vars(make_lesson(teacher.flux, coefficients, labels, settings.student.units, rng)))
     low, high = training.labels.min(0), training.labels.max(0)
     network = train_student(
-        lesson, low, high, settings.student, settings.seed,
-        checkpoint=work / "student.npz", progress=part(progress, 0.6, 0.98), cancelled=cancelled,
+        Lesson(**_read(lesson_file)), low, high, settings.student, settings.seed,
+        checkpoint=work / "student.npz", progress=part(progress, 0.65, 1.0), cancelled=cancelled,
     )  # fmt: skip
-    residual = network.flux(validation.labels) - validation.flux
+    residual = network.flux(judges.labels) - judges.flux
     model = LabelModel(
         name=settings.name,
         version=settings.version,
@@ -181,16 +218,22 @@ def train_from_config(
         continuum=grid.continuum,
         mask=np.ones(len(grid.wave), bool),
         network=network,
-        scatter=1.4826 * np.median(np.abs(residual), axis=0),
+        scatter=(1.4826 * np.median(np.abs(residual), axis=0)).astype(np.float32),
         training_labels=training.labels.astype(np.float32),
         templates=read_templates(settings, folder, grid),
         masks_balmer_cores=settings.masks_balmer_cores,
-        card=_card(settings, len(training), residual),
+        card={
+            "description": settings.description,
+            "licence": settings.licence,
+            "citation": list(settings.citation),
+        },
     )
-    save_model(model, target)
-    shutil.rmtree(work, ignore_errors=True)
-    progress(1.0, f"wrote {target.name}")
-    return model
+    figures = {
+        "n": len(residual),
+        "rms of the flux": round(float(residual.std()), 5),
+        "median of the spectra's rms": round(float(np.median(residual.std(axis=1))), 5),
+    }
+    return model, {"synthetic, held back, before the correction": figures}
 
 
 def read_templates(settings: TrainingSettings, folder: Path, grid: Grid) -> Templates:
@@ -224,19 +267,13 @@ def read_templates(settings: TrainingSettings, folder: Path, grid: Grid) -> Temp
     )
 
 
-def _prepare(source: DataSettings, folder: Path, grid: Grid, labels: tuple[str, ...]) -> PreparedSet:
-    return prepare_spectra(read_spectra(folder / source.path), grid, source.lsf, labels, {})
-
-
 def _work_folder(target: Path, settings: TrainingSettings) -> Path:
-    """Return the folder of what is finished; that of another configuration is emptied."""
-    work = target.with_suffix(".work")
-    key = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()
+    """Return the folder of what is finished, named by all that the physical part of a training depends on."""
+    parts = (settings.labels, settings.seed, settings.grid, settings.continuum, settings.synthetic, settings.teacher)
+    key = hashlib.sha256(repr((parts, settings.student)).encode()).hexdigest()[:12]
+    work = target.parent / "work" / key
     try:
-        if work.is_dir() and (work / "key").read_text(encoding="utf-8") != key:
-            shutil.rmtree(work)
         work.mkdir(parents=True, exist_ok=True)
-        (work / "key").write_text(key, encoding="utf-8")
     except OSError as error:
         raise StellacubeError(f"The folder {work} cannot be written: {error.strerror}.") from error
     return work
@@ -269,20 +306,3 @@ def _write(file: Path, arrays: Mapping[str, Any]) -> None:
 def _read(file: Path) -> dict[str, np.ndarray]:
     with np.load(file, allow_pickle=False) as saved:
         return {name: saved[name] for name in saved.files}
-
-
-def _card(settings: TrainingSettings, n_training: int, residual: np.ndarray) -> dict[str, Any]:
-    """Describe a model: what it was trained on and how well it does on spectra that it never saw."""
-    return {
-        "description": settings.description,
-        "training": f"{n_training} synthetic spectra",
-        "validation": {
-            "synthetic, held back": {
-                "n": len(residual),
-                "rms": round(float(residual.std()), 5),
-                "median of the stars' rms": round(float(np.median(residual.std(axis=1))), 5),
-            }
-        },
-        "licence": settings.licence,
-        "citation": list(settings.citation),
-    }

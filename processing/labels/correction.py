@@ -1,0 +1,240 @@
+"""What real stars teach: how far the physical spectra are off, as a smooth function of Teff, logg and [Fe/H].
+
+Real spectra have the last word on Teff, logg, [Fe/H]; they say nothing about single elements, since their abundances
+are not known. So the correction depends on the three labels that the libraries give and on no other: every derivative
+with respect to [X/Fe] stays the physical one, exactly. The correction is a Gaussian process per pixel, compressed into
+a small network that is added to the physical one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from processing.labels.fit import fit_labels
+from processing.labels.network import Network
+from processing.labels.normal import Emulator
+from processing.labels.real_stars import CORE, Library, known_labels
+from processing.labels.student import StudentSettings, make_lesson, train_student
+from processing.preparation.prepare import Operators, continuum_ratio, observe, prepare
+from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
+
+if TYPE_CHECKING:
+    from processing.labels.model_file import LabelModel
+
+RATIOS = np.geomspace(0.03, 30.0, 13)
+"""Ratios of the correction's variance to the scatter's that are tried for each pixel."""
+COARSER = 1.1
+"""A pixel teaches nothing where its source is coarser than the model by more than this factor."""
+CENTRE = np.array([5040.0 / 5300.0, 3.5, -0.3])
+MIN_STARS = 10
+"""A pixel that fewer stars cover is not corrected."""
+
+
+@dataclass(frozen=True)
+class CorrectionSettings:
+    """The correction's smoothness, and the size of its network."""
+
+    lengths: tuple[float, float, float] = (0.07, 0.7, 0.4)
+    """Length scales in 5040 / Teff, logg, [Fe/H]."""
+    hidden: tuple[int, ...] = (64, 64)
+    units: int = 24
+    draws: int = 30_000
+    steps: int = 8_000
+    outlier: float = 5.0
+    """A star that fits badly counts less, by this factor in its scatter at most."""
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Real spectra minus the physical model's at the stars' labels.
+
+    Parameters
+    ----------
+    core : ndarray, shape (n, 3)
+        Teff, logg, [Fe/H].
+    flux : ndarray, shape (n, n_pix)
+        Difference of pseudo-normalised fluxes.
+    used : ndarray of bool, shape (n, n_pix)
+        False where there are no data or the source is too coarse.
+    noise : ndarray, shape (n,)
+        Relative scatter of each star.
+    """
+
+    core: np.ndarray
+    flux: np.ndarray
+    used: np.ndarray
+    noise: np.ndarray
+
+
+def residuals(
+    library: Library, model: LabelModel, *, progress: Progress = ignore, cancelled: CancelCheck = never
+) -> Residuals:
+    """Compare a library's spectra with a model, with the fit's own operators and at the library's resolution.
+
+    The velocities are those of a full fit: the libraries' rest frames are not good enough.
+    """
+    fits = fit_labels(library.spectra, model, library.settings, progress=progress, cancelled=cancelled)
+    operators = Operators(model, library.settings.preparation)
+    stars = [observe(spectrum, model, library.settings.preparation) for spectrum in library.spectra]
+    prepared = prepare(stars, np.array([fit.rv for fit in fits]), model, operators)
+    reached = operators.reached(stars[0])
+    emulator = Emulator.at_resolution(model.network, model.wave, model.lsf_fwhm, reached)
+    labels, _ = known_labels(library.core, library.errors, model.labels)
+    flux = emulator.network.flux(labels)
+    ratio = continuum_ratio(prepared, flux, model)
+    used = (prepared.weight > 0) & (reached < COARSER * model.lsf_fwhm)
+    noise = np.full(len(stars), library.noise) * np.maximum(library.errors[:, 0] / np.median(library.errors[:, 0]), 1)
+    return Residuals(library.core, np.where(used, prepared.flux / ratio - flux, 0), used, noise)
+
+
+def joined(parts: Sequence[Residuals]) -> Residuals:
+    """Put the stars of several libraries together."""
+    return Residuals(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("core", "flux", "used", "noise")))
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Gaussian process of the difference between real and physical spectra.
+
+    Parameters
+    ----------
+    anchors : ndarray, shape (n_star, 3)
+        Teff, logg, [Fe/H] of the stars it was learned from.
+    lengths : tuple of float
+    solution : ndarray, shape (n_star, n_pix)
+    scatter : ndarray, shape (n_pix,)
+        Robust standard deviation of what is left over, each star predicted without itself.
+    """
+
+    anchors: np.ndarray
+    lengths: tuple[float, ...]
+    solution: np.ndarray
+    scatter: np.ndarray
+
+    def weights(self, core: np.ndarray) -> np.ndarray:
+        """Covariance of stars with Teff, logg, [Fe/H] (n, 3) with the anchors; shape (n, n_star)."""
+        return _covariance(core, self.anchors, self.lengths)
+
+    def flux(self, core: np.ndarray) -> np.ndarray:
+        """Correction of stars with Teff, logg, [Fe/H] (n, 3); shape (n, n_pix)."""
+        return self.weights(core) @ self.solution
+
+
+def _covariance(a: np.ndarray, b: np.ndarray, lengths: tuple[float, ...]) -> np.ndarray:
+    """Sum of a constant, a linear term and a bell; the first two carry the correction on where stars end."""
+    x, y = ((np.column_stack([5040.0 / c[:, 0], c[:, 1:]]) - CENTRE) / lengths for c in (a, b))
+    square = (x**2).sum(1)[:, None] + (y**2).sum(1)[None] - 2 * x @ y.T
+    return 1.0 + 0.05 * x @ y.T + np.exp(-0.5 * np.maximum(square, 0))
+
+
+def learn_correction(real: Residuals, settings: CorrectionSettings, *, cancelled: CancelCheck = never) -> Correction:
+    """Fit the correction, then once more with stars that fitted badly counting less."""
+    first = _regress(real, real.noise, settings, cancelled)
+    left = np.where(real.used, (real.flux - first.flux(real.core)) / first.scatter, 0)
+    misfit = np.sqrt(np.square(left).sum(1) / np.maximum(real.used.sum(1), 1))
+    worse = np.clip(misfit / np.median(misfit), 1.0, settings.outlier)
+    return _regress(real, real.noise * worse, settings, cancelled)
+
+
+def _regress(real: Residuals, noise: np.ndarray, settings: CorrectionSettings, cancelled: CancelCheck) -> Correction:
+    """Fit a Gaussian process to each pixel; pixels that the same stars cover share their matrices."""
+    covariance = _covariance(real.core, real.core, settings.lengths)
+    solution = np.zeros(real.flux.shape)
+    scatter = np.full(real.flux.shape[1], np.nan)
+    patterns, group = np.unique(real.used, axis=1, return_inverse=True)
+    for i, used in enumerate(patterns.T):
+        stop_if(cancelled)
+        if used.sum() < MIN_STARS:
+            continue
+        cell = np.ix_(used, np.flatnonzero(group.ravel() == i))
+        root = noise[used][:, None]
+        values, vectors = np.linalg.eigh(covariance[np.ix_(used, used)] / root / root.T)
+        values = np.maximum(values, 0)[:, None]
+        projected = vectors.T @ (real.flux[cell] / root)
+        # Marginal likelihood of each ratio of variances, at the best overall variance.
+        likelihood = [
+            -0.5 * len(root) * np.log(np.mean(projected**2 / (r * values + 1), axis=0))
+            - 0.5 * np.log(r * values + 1).sum()
+            for r in RATIOS
+        ]
+        ratio = RATIOS[np.argmax(likelihood, axis=0)]
+        left = projected / (ratio * values + 1)
+        solution[cell] = vectors @ (ratio * left) / root
+        # Leave-one-out residuals of a linear smoother: the residual over one minus the leverage.
+        one_minus_leverage = np.square(vectors) @ (1 / (ratio * values + 1))
+        scatter[cell[1]] = 1.4826 * np.median(np.abs(vectors @ left / one_minus_leverage), axis=0)
+    known = np.flatnonzero(np.isfinite(scatter))
+    scatter = np.interp(np.arange(scatter.size), known, scatter[known])
+    return Correction(real.core, settings.lengths, solution, scatter)
+
+
+def correction_network(
+    correction: Correction,
+    model: LabelModel,
+    settings: CorrectionSettings,
+    seed: int,
+    *,
+    progress: Progress = ignore,
+    cancelled: CancelCheck = never,
+) -> Network:
+    """Turn a correction into a network in Teff, logg, [Fe/H].
+
+    It is taught where the stars are and, at half weight, over the whole range of the model.
+    """
+    rng = np.random.default_rng(seed)
+    column = [model.labels.index(name) for name in CORE]
+    low, high = model.label_min[column], model.label_max[column]
+    cloud = model.training_labels[:, column].astype(float)
+    half = settings.draws // 2
+    core = np.concatenate([anchor[rng.integers(len(anchor), size=half)] for anchor in (correction.anchors, cloud)])[
+        rng.permutation(2 * half)
+    ]
+    core += rng.normal(size=core.shape) * [120.0, 0.25, 0.15]
+    margin = 0.05 * (high - low)
+    core = np.clip(core, low - margin, high + margin)
+    lesson = make_lesson(
+        lambda weights: weights @ correction.solution, correction.weights(core), core, settings.units, rng
+    )
+    student = StudentSettings(hidden=settings.hidden, units=settings.units, steps=settings.steps)
+    return train_student(lesson, low, high, student, seed, progress=progress, cancelled=cancelled)
+
+
+def corrected_network(
+    model: LabelModel,
+    libraries: Sequence[Library],
+    settings: CorrectionSettings,
+    seed: int,
+    *,
+    progress: Progress = ignore,
+    cancelled: CancelCheck = never,
+) -> tuple[Network, np.ndarray]:
+    """Adapt a model to real stars.
+
+    Parameters
+    ----------
+    model : LabelModel
+        Trained on physical spectra.
+    libraries : sequence of Library
+        The stars that train.
+
+    Returns
+    -------
+    network : Network
+        With as many units in the bottleneck as the model's.
+    scatter : ndarray, shape (n_pix,)
+        Error of the corrected model in normalised flux.
+    """
+    parts = []
+    for i, library in enumerate(libraries):
+        share = part(progress, 0.6 * i / len(libraries), 0.6 * (i + 1) / len(libraries))
+        parts.append(residuals(library, model, progress=share, cancelled=cancelled))
+    correction = learn_correction(joined(parts), settings, cancelled=cancelled)
+    small = correction_network(
+        correction, model, settings, seed, progress=part(progress, 0.7, 1.0), cancelled=cancelled
+    )
+    both = model.network.plus(small, [model.labels.index(name) for name in CORE])
+    return both.compressed(model.training_labels.astype(float), model.network.n_unit), correction.scatter
