@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from processing.checkpoint import Checkpoint
-from processing.extraction.layer_model import StarField
+from processing.extraction.layer_model import StarField, Unresolved
 from processing.extraction.psf import PsfModel
 from processing.extraction.psf_fit import core_radius, fit_psf
 from processing.extraction.register import Registration, register
@@ -99,18 +99,20 @@ def extract(
 
     modelled = np.flatnonzero(sources.modelled)
     x, y = sources.x[modelled], sources.y[modelled]
+    left = np.flatnonzero(np.isin(sources.status, ("faint", "confused")) & (sources.flux_predicted > 0))
+    unresolved = Unresolved(sources.x[left], sources.y[left], sources.flux_predicted[left]) if left.size else None
     workers = settings.workers or min(2, os.cpu_count() or 1)
     psf = _load_psf(checkpoint)
     if psf is None:
         snr = np.where(sources.status[modelled] == "extracted", sources.snr_predicted[modelled], np.nan)
         psf = fit_psf(
             cube, x, y, snr, settings.psf.fwhm or registration.fwhm, settings.psf, solve=settings.solve,
-            workers=workers, progress=part(progress, 0.15, 0.4), cancelled=cancelled,
+            unresolved=unresolved, workers=workers, progress=part(progress, 0.15, 0.4), cancelled=cancelled,
         )  # fmt: skip
         if checkpoint is not None:
             checkpoint.save("psf", psf.to_arrays())
     radius = core_radius(settings.psf, float(np.max(psf.fwhm(cube.wave))))
-    field = StarField(x, y, psf, cube.shape[1:], radius, settings.solve)
+    field = StarField(x, y, psf, cube.shape[1:], radius, settings.solve, unresolved)
     solution = solve_cube(
         cube, field, workers=workers, checkpoint=checkpoint, progress=part(progress, 0.4, 1.0), cancelled=cancelled
     )

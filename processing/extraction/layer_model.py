@@ -13,16 +13,17 @@ from processing.extraction.linear import (
     FarWings,
     NormalFactor,
     Stamps,
+    background_matrix,
     make_stamps,
     narrowest_order,
-    sky_matrix,
-    sky_patches,
 )
 from processing.extraction.psf import PsfModel
 from processing.progress import CancelCheck
 from processing.settings import SolveSettings
 
 MAX_STEPS = 40
+UNRESOLVED_RADIUS = 2.5
+"""Unresolved stars are painted out to this many FWHM."""
 
 
 class Layers(Protocol):
@@ -34,6 +35,34 @@ class Layers(Protocol):
 
     def block(self, start: int, stop: int) -> Any:
         """Return ``flux`` and ``ivar``, each (n, ny, nx), 0 where masked."""
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """Known stars that are too faint or too crowded to be solved for one by one.
+
+    Their common image is one more component, with a free scale in every layer. Left to the sky, they would bias it and
+    with it all other stars.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n,)
+        Registered positions, spaxels.
+    flux : ndarray, shape (n,)
+        Predicted fluxes; only their ratios matter.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    flux: np.ndarray
+
+    def image(self, psf: PsfModel, wave: float, used: np.ndarray) -> np.ndarray:
+        """Return their image on the used pixels, shape (n_pixel,), with a highest value of 1."""
+        x, y = psf.positions(self.x, self.y, wave)
+        stamps = make_stamps(x, y, used, UNRESOLVED_RADIUS * float(psf.fwhm(wave)), taper=False)
+        data = stamps.profile(psf.profile, psf.parameters(wave), x, y) * self.flux[stamps.star]
+        image = np.bincount(stamps.pixel, data, minlength=stamps.n_pixel)
+        return image / max(float(image.max(initial=0.0)), 1e-30)
 
 
 @dataclass(frozen=True)
@@ -50,6 +79,7 @@ class StarField:
     radius : float
         Radius of the PSF core in spaxels.
     settings : SolveSettings
+    unresolved : Unresolved, optional
     """
 
     x: np.ndarray
@@ -58,6 +88,7 @@ class StarField:
     shape: tuple[int, int]
     radius: float
     settings: SolveSettings
+    unresolved: Unresolved | None = None
     order: np.ndarray = field(init=False)
     """Star numbers in the order that keeps the normal matrix's band narrow."""
 
@@ -82,7 +113,8 @@ class LayerModel:
         self.slope = self.stamps.matrix(last - first)
         span = max(ends[1] - ends[0], 1e-9)
         self.along = ((wave - ends[0]) / span - 0.5).astype(np.float32)  # position in the batch, -1/2 to 1/2
-        self.sky = sky_matrix(sky_patches(used, settings.sky, settings.sky_patch))
+        faint = None if stars.unresolved is None else stars.unresolved.image(psf, float(wave.mean()), used)
+        self.sky = background_matrix(used, settings.sky, settings.sky_patch, faint)
         self.n_star, self.n_sky = self.order.size, self.sky.shape[0]
         self.factor = NormalFactor(self.mean, self.sky, weight)
         self.used = used

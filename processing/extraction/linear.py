@@ -163,13 +163,20 @@ def sky_patches(used: np.ndarray, kind: str, side: int) -> np.ndarray:
     return np.unique(lookup[patch], return_inverse=True)[1]
 
 
-def sky_matrix(patch: np.ndarray) -> Any:
-    """Return the sparse matrix (n_patch, n_pixel) of the sky patches' pixels."""
-    from scipy.sparse import csr_matrix
+def background_matrix(used: np.ndarray, kind: str, side: int, unresolved: np.ndarray | None = None) -> Any:
+    """Return the background's components as a sparse matrix (n_component, n_pixel).
 
+    One per sky patch (`sky_patches`), and the image of unresolved stars (n_pixel,) where there is one.
+    """
+    from scipy.sparse import csr_matrix, vstack
+
+    patch = sky_patches(used, kind, side)
     keep = np.flatnonzero(patch >= 0)
     n_patch = int(patch.max()) + 1 if keep.size else 0
-    return csr_matrix((np.ones(keep.size, np.float32), (patch[keep], keep)), shape=(n_patch, patch.size))
+    sky = csr_matrix((np.ones(keep.size, np.float32), (patch[keep], keep)), shape=(n_patch, patch.size))
+    if unresolved is None or not unresolved.any():
+        return sky
+    return vstack([sky, csr_matrix(unresolved.astype(np.float32)[None, :])], format="csr")
 
 
 def narrowest_order(x: np.ndarray, y: np.ndarray, reach: float) -> np.ndarray:
@@ -201,6 +208,7 @@ class NormalFactor:
     stars : csr_matrix, shape (n_star, n_pixel)
         PSFs, the stars in an order that keeps the band narrow (`narrowest_order`).
     sky : csr_matrix, shape (n_sky, n_pixel)
+        The background's components.
     weight : ndarray, shape (n_pixel,)
         1 / variance of each pixel.
     """
@@ -223,9 +231,9 @@ class NormalFactor:
         self._band = cholesky_banded(band, lower=True, check_finite=False).astype(np.float32)
         self._border = (sky @ weighted.T).toarray().T * self._scale[:, None]  # (n_star, n_sky), scaled
         self._through = self._stars_only(self._border)
-        sky_diagonal = np.asarray(sky.multiply(weight[None, :]).sum(1)).ravel().astype(float)
-        schur = np.diag(sky_diagonal * (1.0 + 1e-6)) - self._border.T @ self._through
-        self._schur = cho_factor(schur, lower=True, check_finite=False) if sky_diagonal.size else None
+        background = (sky.multiply(weight[None, :]) @ sky.T).toarray().astype(float)
+        schur = background + 1e-6 * np.diag(np.diag(background)) - self._border.T @ self._through
+        self._schur = cho_factor(schur, lower=True, check_finite=False) if schur.size else None
 
     def _stars_only(self, right: np.ndarray) -> np.ndarray:
         from scipy.linalg import cho_solve_banded

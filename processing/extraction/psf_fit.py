@@ -13,21 +13,20 @@ import numpy as np
 from processing.errors import Cancelled
 from processing.extraction.bins import BinImage, bin_images
 from processing.extraction.blocks import run_blocks
-from processing.extraction.layer_model import Layers
+from processing.extraction.layer_model import Layers, Unresolved
 from processing.extraction.linear import (
     FarWings,
     NormalFactor,
+    background_matrix,
     light_on,
     make_stamps,
     narrowest_order,
-    sky_matrix,
-    sky_patches,
 )
 from processing.extraction.psf import N_SHAPE, PARAMETERS, PsfModel, constant_psf, derivatives, shifts
 from processing.progress import CancelCheck, Progress, ignore, never
 from processing.settings import PsfSettings, SolveSettings
 
-MAX_PSF_STARS = 150
+MAX_PSF_STARS = 60
 """The brightest stars' surroundings suffice; every star that shines into them is modelled."""
 MIN_AFFINE_STARS = 10
 """With fewer stars only the offset is fitted."""
@@ -73,6 +72,7 @@ def fit_psf(
     settings: PsfSettings,
     *,
     solve: SolveSettings | None = None,
+    unresolved: Unresolved | None = None,
     workers: int = 1,
     progress: Progress = ignore,
     cancelled: CancelCheck = never,
@@ -91,6 +91,8 @@ def fit_psf(
     settings : PsfSettings
     solve : SolveSettings, optional
         Sky and far wings as the solve will have them.
+    unresolved : Unresolved, optional
+        Stars that are not in `x`, `y` but shine.
 
     Returns
     -------
@@ -101,7 +103,7 @@ def fit_psf(
     images = list(bin_images(cube, settings.bins, progress, cancelled))
     if not images:
         return constant_psf(settings.profile, fwhm, settings.beta, cube.wave, float(x.mean()), float(y.mean()))
-    fit = _BinFitter(images[0].flux.shape, x, y, snr, fwhm, settings, solve)
+    fit = _BinFitter(images[0].flux.shape, x, y, snr, fwhm, settings, solve, unresolved)
     quality = [np.median(np.sqrt(image.ivar[image.ivar > 0])) * max(fit.brightness(image), 0.0) for image in images]
     middle = int(np.argmax(quality))
     start = np.zeros(len(PARAMETERS))
@@ -138,8 +140,9 @@ class _BinFitter:
         fwhm: float,
         settings: PsfSettings,
         solve: SolveSettings,
+        unresolved: Unresolved | None,
     ) -> None:
-        self.settings, self.solve, self.shape = settings, solve, shape
+        self.settings, self.solve, self.shape, self.unresolved = settings, solve, shape, unresolved
         self.radius = core_radius(settings, fwhm)
         bright = np.argsort(-np.nan_to_num(snr, nan=-1.0), kind="stable")[:MAX_PSF_STARS]
         bright = bright[np.nan_to_num(snr[bright], nan=-1.0) > 0]
@@ -247,7 +250,12 @@ class _Projection:
         x, y = fitter.x + dx, fitter.y + dy
         self.stamps = make_stamps(x, y, used, fitter.radius, fitter.solve.far_wings)
         self.star = self.stamps.star
-        self.sky = sky_matrix(sky_patches(used, fitter.solve.sky, fitter.solve.sky_patch))
+        faint = None
+        if fitter.unresolved is not None:
+            fwhm, beta = start[:2].tolist()
+            guess = constant_psf(self.profile, fwhm, beta, np.array([0.0, 1.0]), *fitter.pivot)
+            faint = fitter.unresolved.image(guess, 0.0, used)
+        self.sky = background_matrix(used, fitter.solve.sky, fitter.solve.sky_patch, faint)
         self.wings = FarWings(x, y, fitter.shape, fitter.radius) if fitter.solve.far_wings else None
         self.flux = np.zeros((fitter.x.size, 1))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from processing.errors import StellacubeError
-from processing.extraction.linear import NormalFactor, light_on, make_stamps, narrowest_order, sky_matrix, sky_patches
+from processing.extraction.linear import NormalFactor, background_matrix, light_on, make_stamps, narrowest_order
 from processing.extraction.psf import constant_psf
 from processing.settings import PsfSettings, SourceSettings
 
@@ -237,7 +237,7 @@ def measured_fluxes(x: np.ndarray, y: np.ndarray, image: FieldImage, fwhm: float
     parameters = psf.parameters(0.0)
     stamps = make_stamps(x[order], y[order], image.valid, 4.0 * fwhm, taper=False)
     matrix = stamps.matrix(stamps.profile("moffat", parameters, stamps.x, stamps.y))
-    sky = sky_matrix(sky_patches(image.valid, "patches", 50))
+    sky = background_matrix(image.valid, "patches", 50)
     weight = 1.0 / image.variance[image.valid]
     factor = NormalFactor(matrix, sky, weight)
     data = (weight * image.white[image.valid])[:, None]

@@ -27,7 +27,7 @@ from processing.cube import MuseCube  # noqa: E402
 from processing.extraction.extract import extract  # noqa: E402
 from processing.settings import Settings  # noqa: E402
 
-REACH = 40
+REACH = 50
 BLOCK = 32
 NODES = (-0.5 / 3**0.5, 0.5 / 3**0.5)
 
