@@ -14,10 +14,19 @@ COMMANDS = ("run", "extract", "fit", "simulate", "demo", "train", "info", "model
 def main() -> int:
     """Open the window or carry out a command; return the exit code."""
     multiprocessing.freeze_support()
-    if sys.stderr is not None:  # a bundle without a console has none
-        faulthandler.enable()
+    if sys.stderr is None:  # a bundle without a console, on Windows
+        from os import devnull
+
+        sys.stdout = sys.stderr = Path(devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    faulthandler.enable()
     arguments = sys.argv[1:]
     if not arguments or (arguments[0] not in COMMANDS and all(Path(word).exists() for word in arguments)):
+        from gui.preflight import why_no_window
+
+        reason = why_no_window()
+        if reason:
+            sys.stderr.write(f"{reason}\n")
+            return 2
         from gui.app import main as window
 
         return window([Path(word) for word in arguments])

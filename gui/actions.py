@@ -49,7 +49,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("filter", "&View", "F&ilter stars", "Ctrl+F", "Go to the filter box"),
     ActionSpec("reset_layout", "&View", "Reset la&yout", "", "Put all panels back into their places", line=True),
     ActionSpec("shortcuts", "&Help", "&Keyboard shortcuts", "F1", "List all shortcuts"),
-    ActionSpec("about", "&Help", "&About Stellacube", "", "Version and licence"),
+    ActionSpec("about", "&Help", "&About Stellacube", "", "Version, licences, citation, diagnostics"),
 )  # fmt: skip
 
 

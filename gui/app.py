@@ -8,12 +8,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
+from PySide6.QtGui import QFileOpenEvent, QGuiApplication
 from PySide6.QtWidgets import QApplication
 
 from gui.settings import Preferences
 from gui.theme import ThemeManager, application_icon
+from processing.logfile import start_log
+
+
+class Application(QApplication):
+    """The application, told by macOS which file to open ("Open with", a drop on the icon); elsewhere that is argv."""
+
+    file_given = Signal(str)
+
+    def event(self, event: QEvent) -> bool:
+        """Pass on the name in a `QFileOpenEvent`."""
+        if isinstance(event, QFileOpenEvent) and event.file():
+            self.file_given.emit(event.file())
+            return True
+        return super().event(event)
 
 
 def make_application() -> QApplication:
@@ -22,7 +36,7 @@ def make_application() -> QApplication:
     if isinstance(existing, QApplication):
         return existing
     QGuiApplication.setHighDpiScaleFactorRoundingPolicy(Qt.HighDpiScaleFactorRoundingPolicy.PassThrough)
-    application = QApplication(sys.argv[:1])
+    application = Application(sys.argv[:1])
     application.setApplicationName("Stellacube")
     application.setOrganizationName("Stellacube")
     application.setDesktopFileName("stellacube")
@@ -42,8 +56,8 @@ def main(paths: Sequence[str | Path] = ()) -> int:
     -------
     int
     """
-    if sys.stderr is not None:
-        faulthandler.enable()
+    faulthandler.enable()
+    start_log()
     application = make_application()
     from gui.garbage import GarbageKeeper
     from gui.main_window import MainWindow
@@ -56,6 +70,8 @@ def main(paths: Sequence[str | Path] = ()) -> int:
     notifications.install()
     window = MainWindow(themes, preferences, notifications)
     window.show()
+    if isinstance(application, Application):
+        application.file_given.connect(lambda name: window.open_paths([Path(name)]))
     if paths:
         given = [Path(path).expanduser().absolute() for path in paths]
         QTimer.singleShot(0, window, lambda: window.open_paths(given))

@@ -1,4 +1,4 @@
-"""The few dialogs: start a run, details of a problem, the shortcut sheet, about."""
+"""The few dialogs: start a run, details of a problem, the shortcut sheet."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-import processing
 from gui.actions import shortcut_rows
 from gui.document import Document
 from gui.notifications import Notification
-from gui.theme import GRID, application_icon
+from gui.theme import GRID
 
 
 def default_output(document: Document) -> Path:
@@ -188,27 +187,3 @@ class ShortcutSheet(QDialog):
         column = _column(self)
         column.addWidget(_headline("Keyboard and mouse"))
         column.addLayout(grid)
-
-
-class AboutDialog(QDialog):
-    """Says what this program is."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("About Stellacube")
-        picture = QLabel()
-        picture.setPixmap(application_icon().pixmap(72, 72))
-        text = QLabel(
-            "From a MUSE data cube and a star list to a catalogue of stellar labels.<br>"
-            "BSD 3-clause licence. Typeface: Inter, SIL Open Font License.",
-        )
-        text.setObjectName("muted")
-        right = QVBoxLayout()
-        right.addWidget(_headline(f"Stellacube {processing.__version__}"))
-        right.addWidget(text)
-        row = QHBoxLayout()
-        row.setSpacing(2 * GRID)
-        row.addWidget(picture)
-        row.addLayout(right)
-        column = _column(self)
-        column.addLayout(row)

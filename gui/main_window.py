@@ -17,8 +17,9 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QFileDialog, QLineEdit, QMainWindow, QMenu
 
+from gui.about import AboutDialog
 from gui.actions import ACTIONS, build_actions
-from gui.dialogs import AboutDialog, DetailsDialog, RunDialog, ShortcutSheet
+from gui.dialogs import DetailsDialog, RunDialog, ShortcutSheet
 from gui.document import Document
 from gui.jobs import Job, JobRunner
 from gui.notifications import Notification, Notifications

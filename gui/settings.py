@@ -19,8 +19,8 @@ def store() -> QSettings:
 class Preferences:
     """The remembered choices, each with its type and default."""
 
-    def __init__(self) -> None:
-        self._store = store()
+    def __init__(self, settings: QSettings | None = None) -> None:
+        self._store = store() if settings is None else settings
 
     def text(self, key: str, default: str = "") -> str:
         """Return a remembered text."""

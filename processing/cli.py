@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ import typer
 import processing
 from processing.console import Console, guarded
 from processing.errors import StellacubeError
+from processing.paths import installed
 from processing.planning.cli import plan
 from processing.settings import Settings, read_settings
 
@@ -39,6 +41,9 @@ models = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+SOURCE = "python main.py"
+"""How the help texts call the program, which is right in a checkout."""
+
 Cube = Annotated[Path, typer.Argument(help="MUSE cube: a FITS file with extensions DATA and STAT.")]
 Stars = Annotated[
     Path | None,
@@ -60,6 +65,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the result
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show warnings and the program's own log.")] = False,
+    check: Annotated[bool, typer.Option("--self-check", help="Check this installation with a small cube.")] = False,
 ) -> None:
     """Set what holds for every command."""
     logging.basicConfig(
@@ -70,6 +76,8 @@ def options(
     if version:
         typer.echo(f"Stellacube {processing.__version__}")
         raise typer.Exit
+    if check:
+        raise typer.Exit(_self_check())
 
 
 @app.command()
@@ -321,8 +329,42 @@ def _show_result(console: Console, result: RunResult) -> None:
     console.files([*(path for path in result.files if path.parent.name != "spectra"), result.session])
 
 
+def _self_check() -> int:
+    """Check everything, say what was found, and return the exit code."""
+    import tempfile
+
+    from processing.selfcheck import Check, carry_out, engine_checks
+
+    def window() -> str:
+        from gui.selfcheck import check_window
+
+        return check_window(folder / "demo.stellacube")
+
+    with tempfile.TemporaryDirectory(prefix="stellacube-check-") as name, Console() as console:
+        folder = Path(name)
+        console.say(f"Stellacube {processing.__version__}")
+        engine = engine_checks(folder, progress=console.progress, cancelled=console.cancelled)
+        checks: dict[str, Check] = {**engine, "window": window}
+        findings = []
+        for finding in carry_out(checks):
+            findings.append(finding)
+            console.say(f"{'ok    ' if finding.passed else 'FAILED'}  {finding.name:9s} {finding.text}")
+    failed = [finding.name for finding in findings if not finding.passed]
+    console.say(f"Not in order: {', '.join(failed)}." if failed else "All is in order.")
+    return 1 if failed else 0
+
+
 def _has_display() -> bool:
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _speak_as_installed() -> None:
+    """Let the help texts name the installed program."""
+    groups = (app, *(group.typer_instance for group in app.registered_groups if group.typer_instance))
+    for group in groups:
+        group.info.help = str(group.info.help).replace(SOURCE, "stellacube")
+        for command in group.registered_commands:
+            command.help = inspect.cleandoc(command.callback.__doc__ or "").replace(SOURCE, "stellacube")
 
 
 def main(arguments: list[str]) -> int:
@@ -333,6 +375,8 @@ def main(arguments: list[str]) -> int:
             raise StellacubeError(
                 f"There is no file {arguments[0]}.", "Check the path, or see --help for the commands."
             )
-        app(args=arguments, prog_name="main.py")
+        if installed():
+            _speak_as_installed()
+        app(args=arguments, prog_name="stellacube" if installed() else "main.py")
 
     return guarded(command, arguments)
