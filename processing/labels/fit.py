@@ -275,7 +275,7 @@ class _Batch:
         """Minimise from each of the starting points and keep each star's lowest minimum."""
         prepared = self.prepared
         equations = NormalEquations.build(self.emulator, prepared.flux, self.weight, self.ratio, starts[0])
-        problem = Problem(self.emulator.network, equations, self.prior, self.low, self.high)
+        problem = Problem(self.emulator, equations, self.prior, self.low, self.high)
         values = [np.column_stack([start, shift]) for start in starts]
         if len(values) > 1:
             tried = [minimise(problem, start, TRIAL_ITERATIONS, self.cancelled) for start in values]

@@ -7,7 +7,7 @@ Plain NumPy: as fast as torch here (the time goes into float32 matrix products),
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -50,6 +50,15 @@ class Emulator:
         padded = np.pad(flux, ((0, 0), (3, 3)), mode="edge")
         slope = sum(c * padded[:, i : i + flux.shape[1]] for i, c in enumerate(_DERIVATIVE))
         return (-slope / np.gradient(np.log(self.wave)) / SPEED_OF_LIGHT).astype(np.float32)
+
+    @cached_property
+    def exact(self) -> Network:
+        """The network in float64, for the bottleneck's values.
+
+        Rounding in float32 depends on how many stars are evaluated together and hides changes of chi2 below 1e-2.
+        """
+        weights = tuple(weight.astype(float) for weight in self.network.weights)
+        return replace(self.network, weights=weights, biases=tuple(bias.astype(float) for bias in self.network.biases))
 
     @cached_property
     def _products(self) -> np.ndarray:
@@ -109,8 +118,8 @@ class NormalEquations:
             Labels of the reference.
         """
         network = emulator.network
-        z = network.bottleneck(labels)
-        model = z @ network.basis.T + network.offset
+        z = emulator.exact.bottleneck(labels)
+        model = z.astype(np.float32) @ network.basis.T + network.offset
         residual = flux - ratio * model
         shift = ratio * emulator.velocity_derivative(model)
         k = z.shape[1]
@@ -122,7 +131,7 @@ class NormalEquations:
         linear[:, :k] = (weight * ratio * residual) @ network.basis
         linear[:, k] = np.einsum("ij,ij,ij->i", weight, shift, residual)
         constant = np.einsum("ij,ij,ij->i", weight, residual, residual, dtype=float)
-        return cls(z.astype(float), constant, linear, matrix)
+        return cls(z, constant, linear, matrix)
 
     def take(self, index: np.ndarray) -> NormalEquations:
         """Return the equations of some of the stars."""
