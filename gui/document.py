@@ -102,11 +102,10 @@ class Document(QObject):
     @property
     def title(self) -> str:
         """What the open field is called."""
+        if self.cube is not None and self.cube_path is not None:
+            return self.cube.object_name or self.cube_path.name.partition(".")[0]
         if self.session is not None:
             return str(Path(self.session.path).stem)
-        if self.cube_path is not None:
-            name = getattr(self.cube, "object_name", "")
-            return name or self.cube_path.name.partition(".")[0]
         if self.spectra:
             return f"{len(self.loaded)} spectra"
         return self.stars_path.stem if self.stars_path else ""

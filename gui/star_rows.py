@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Quality = Literal["good", "warn", "bad", "none"]
 
 _TITLES = {"stellar_id": "Star", "ra": "RA", "dec": "Dec", "x": "x", "y": "y", "status": "Status", "rv": "RV",
-           "rv_err": "RV error", "snr_muse": "S/N", "snr_der": "S/N DER", "red_chi2": "χ²", "corr_flux": "Corr.",
+           "rv_err": "RV error", "snr_muse": "S/N (errors)", "snr_der": "S/N", "red_chi2": "χ²", "corr_flux": "Corr.",
            "quality": "Quality", "quality_reason": "Reason"}  # fmt: skip
 _DECIMALS = {"ra": 5, "dec": 5, "x": 1, "y": 1, "rv": 1, "rv_err": 1, "snr_muse": 0, "snr_der": 0}
 _SHOWN = ("stellar_id", "snr_der", "rv", "teff", "logg", "fe_h", "mg_fe", "red_chi2")
@@ -97,6 +97,16 @@ class StarRows:
         """Return a column by its machine name."""
         return next((column for column in self.columns if column.name == name), None)
 
+    def describe(self, name: str, row: int) -> str:
+        """Return a value with its error and unit, as ``Teff 4725 ± 61 K``; empty where there is no such column."""
+        column = self.column(name)
+        if column is None:
+            return ""
+        error = self.column(f"{name}_err_cal") or self.column(f"{name}_err")
+        spread = f" ± {error.text(row)}" if error is not None else ""
+        unit = {"dex": "", "km / s": "km/s"}.get(column.unit, column.unit)
+        return f"{column.title} {column.text(row)}{spread} {unit}".rstrip()
+
     def select(self, text: str) -> np.ndarray:
         """Return the rows that a filter keeps, as a boolean array.
 
@@ -169,8 +179,8 @@ def rows_from_spectra(spectra: Sequence[StarSpectrum]) -> StarRows:
     names = np.array([spectrum.star_id for spectrum in spectra])
     columns = [
         Column("stellar_id", "Spectrum", names),
-        Column("snr_muse", "S/N", np.array([s.snr for s in spectra]), "", "median of flux over error, per pixel", 0),
-        Column("snr_der", "S/N DER", np.array([s.snr_der for s in spectra]), "", "from the scatter of neighbours", 0),
+        Column("snr_muse", "S/N (errors)", np.array([s.snr for s in spectra]), "", "median of flux over error", 0),
+        Column("snr_der", "S/N", np.array([s.snr_der for s in spectra]), "", "from the scatter of neighbours", 0),
         Column("mag", "mag", np.array([float(s.mag) for s in spectra]), "mag", "magnitude in the file"),
     ]
     known = [c for c in columns if not c.numeric or np.isfinite(c.values).any()]
@@ -181,7 +191,7 @@ def rows_from_spectra(spectra: Sequence[StarSpectrum]) -> StarRows:
 
 
 def rows_from_catalogue(catalogue: Catalogue, sources: SourceTable | None, cube: MuseCube | None) -> StarRows:
-    """Show a catalogue; stars of the list that got no spectrum follow, with the reason."""
+    """Show a catalogue, and with it the stars of the list that got no spectrum, with the reason."""
     table = catalogue.table
     xs, ys, ra, dec = (np.asarray(table[name], float) for name in ("x", "y", "ra", "dec"))
     x, y = _positions(xs, ys, ra, dec, cube)
@@ -215,39 +225,30 @@ def _column(table: Any, name: str, magnitude: bool) -> Column:
     return Column(name, title, values, str(column.unit or ""), column.description or "", decimals, shown)
 
 
-_SOURCE_FIELD = {"stellar_id": "star_id", "quality_reason": "reason"}
-
-
 def _with_unfitted(rows: StarRows, sources: SourceTable, magnitude: str) -> StarRows:
-    """Add the listed stars that have no catalogue row."""
-    ids = np.asarray(sources.star_id).astype(str)
-    missing = np.array([row for row, name in enumerate(ids) if name not in rows.index], int)
-    if not len(missing):
+    """Add the listed stars that have no catalogue row, all in the order of the list."""
+    ids = np.asarray(sources.star_id).astype(str).tolist()
+    missing = [row for row, name in enumerate(ids) if name not in rows.index]
+    if not missing:
         return rows
-    count = len(missing)
-    columns = []
-    for column in rows.columns:
-        given = getattr(
-            sources, _SOURCE_FIELD.get(column.name, "mag" if column.name == magnitude else column.name), None
-        )
-        if given is not None:
-            extra = np.asarray(given)[missing].astype(column.values.dtype if column.numeric else str)
-        elif column.values.dtype.kind == "f":
-            extra = np.full(count, np.nan)
-        else:
-            extra = np.zeros(count, column.values.dtype)
-        columns.append(Column(**{**vars(column), "values": np.concatenate([column.values, extra])}))
-    reasons = tuple(str(r) for r in np.asarray(sources.reason)[missing])
+    fields = {"stellar_id": "star_id", "quality_reason": "reason", magnitude: "mag"}
+    position = {name: row for row, name in enumerate(ids)}
+    names = [*rows.star_id.tolist(), *(ids[n] for n in missing)]
+    order = np.argsort([position.get(name, len(ids)) for name in names], kind="stable")
+
+    def joined(values: np.ndarray, name: str) -> np.ndarray:
+        given = getattr(sources, name, None)
+        missing_value = np.nan if values.dtype.kind == "f" else np.zeros(1, values.dtype)[0]
+        extra = np.full(len(missing), missing_value) if given is None else np.asarray(given)[missing]
+        return np.concatenate([values, extra.astype(str) if values.dtype.kind == "U" else extra])[order]
+
+    columns = tuple(replace(c, values=joined(c.values, fields.get(c.name, c.name))) for c in rows.columns)
+    quality = rows.quality + _unjudged(len(missing))
+    reason = rows.reason + tuple(str(r) for r in np.asarray(sources.reason)[missing])
     return StarRows(
-        np.concatenate([rows.star_id, ids[missing]]),
-        np.concatenate([rows.x, np.asarray(sources.x, float)[missing]]),
-        np.concatenate([rows.y, np.asarray(sources.y, float)[missing]]),
-        np.concatenate([rows.status, np.asarray(sources.status).astype(str)[missing]]),
-        rows.quality + _unjudged(count),
-        rows.reason + reasons,
-        tuple(columns),
-        fitted=True,
-    )
+        joined(rows.star_id, "star_id"), joined(rows.x, "x"), joined(rows.y, "y"), joined(rows.status, "status"),
+        tuple(quality[n] for n in order), tuple(reason[n] for n in order), columns, fitted=True,
+    )  # fmt: skip
 
 
 def _unjudged(count: int) -> tuple[Quality, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, Signal, Slot
-from PySide6.QtGui import QAction, QFontMetrics, QMouseEvent, QResizeEvent
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -18,42 +18,8 @@ from PySide6.QtWidgets import (
 
 from gui.jobs import Job, JobRunner
 from gui.notifications import Notification
-from gui.panels.panel import Segments
+from gui.panels.panel import Elided, Segments
 from gui.theme import GRID, Theme, icon
-
-
-class Elided(QLabel):
-    """A label that shortens its text where room is scarce."""
-
-    clicked = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._full = ""
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self.setMinimumWidth(20)
-
-    def set_text(self, text: str) -> None:
-        """Show a text, whole in the tooltip."""
-        self._full = text
-        self.setToolTip(text)
-        self._shorten()
-
-    def sizeHint(self) -> QSize:
-        """As wide as the whole text."""
-        return QSize(self.fontMetrics().horizontalAdvance(self._full) + 4, super().sizeHint().height())
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Shorten anew."""
-        self._shorten()
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """Tell that it was clicked."""
-        self.clicked.emit()
-
-    def _shorten(self) -> None:
-        metrics = QFontMetrics(self.font())
-        self.setText(metrics.elidedText(self._full, Qt.TextElideMode.ElideRight, self.width()))
 
 
 class ProgressView(QWidget):

@@ -45,6 +45,7 @@ class Workspaces(QObject):
         self.spectrum = SpectrumPanel(document, selection, themes)
         self.stars = StarsPanel(document, selection, themes)
         self.diagrams = DiagramsPanel(document, selection, themes)
+        self.image.preview_ended.connect(self.spectrum.end_preview)
         self.log = LogPanel(window.notifications, themes)
         self.docks: dict[str, QDockWidget] = {}
         window.setDockNestingEnabled(True)

@@ -101,7 +101,7 @@ class DiagramsPanel(Panel):
         symbols = {"good": "o", "warn": "t1", "bad": "x", "none": "o"}
         quality = [rows.quality[row] for row in self._rows]
         self.points.setData(
-            x=self._x, y=self._y, symbol=[symbols[q] for q in quality],
+            x=self._x, y=self._y, data=rows.star_id[self._rows], tip=_tip, symbol=[symbols[q] for q in quality],
             brush=[faded(colours[q], 0.75) for q in quality],
             pen=[pg.mkPen(theme.panel if q != "bad" else colours[q], width=0.8) for q in quality],
         )  # fmt: skip
@@ -152,3 +152,8 @@ class DiagramsPanel(Panel):
     def sizeHint(self) -> QSize:
         """About square."""
         return QSize(420, 260)
+
+
+def _tip(x: float, y: float, data: str) -> str:
+    """Return what the tooltip of a point says."""
+    return str(data)

@@ -43,6 +43,8 @@ class ImagePanel(Panel):
     title = "Image"
     cursor_text = Signal(str)
     """Position and value under the mouse."""
+    preview_ended = Signal()
+    """The mouse has left the image."""
 
     def __init__(
         self, document: Document, selection: Selection, themes: ThemeManager, preferences: Preferences
@@ -138,12 +140,13 @@ class ImagePanel(Panel):
 
     def _build_menu(self) -> QMenu:
         menu = QMenu(self)
+        self._branches: dict[str, QMenu] = {}
         for key, title, names, current in (
             ("stretch", "Stretch", list(STRETCHES), self._stretch),
             ("limits", "Limits", list(LIMITS), self._rule),
             ("colours", "Colours", list(COLOUR_MAPS), self._colours),
         ):
-            branch = menu.addMenu(title)
+            branch = self._branches[key] = menu.addMenu(title)
             group = QActionGroup(branch)
             for name in names:
                 action = QAction(name, branch, checkable=True, checked=name == current)
@@ -319,6 +322,8 @@ class ImagePanel(Panel):
         self.view.image.setLookupTable(table)
         self.bar.set_colours(table)
         limits = "manual" if self._manual else self._rule
+        for key, choice in (("stretch", stretch), ("limits", limits), ("colours", name)):
+            self._branches[key].setTitle(f"{key.capitalize()}: {choice}")
         self.display.setText(f"{stretch}, {limits}")
 
     @Slot(float, float)
@@ -349,6 +354,7 @@ class ImagePanel(Panel):
         cube = self._document.cube
         if place is None or cube is None:
             self.cursor_text.emit("")
+            self.preview_ended.emit()
             return
         x, y = place
         parts = []
@@ -359,6 +365,11 @@ class ImagePanel(Panel):
         if self._shown is not None:
             value = self._shown.pixels[round(y), round(x)]
             parts.append(f"value {short(float(value))}" if math.isfinite(value) else "no value")
+        star = self.view.star_at(x, y)
+        rows = self._document.rows
+        if star and rows is not None:
+            row = rows.index[star]
+            parts.append(f"{star}: {rows.status[row]}. {rows.reason[row]}")
         self.cursor_text.emit("     ".join(parts))
         nothing_pinned = not self._selection.star and self._selection.spaxel is None
         if nothing_pinned and self._document.overview is not None:

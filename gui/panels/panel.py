@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QMouseEvent
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QFontMetrics, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -31,7 +31,7 @@ class Header(QFrame):
         self.setObjectName("header")
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 0, 6, 0)
-        self.setFixedHeight(5 * GRID)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         row.setSpacing(GRID)
         self.title = QLabel(title)
         self.title.setObjectName("title")
@@ -46,6 +46,14 @@ class Header(QFrame):
         self.button.setToolTip("Show this panel alone, and back (double-click on the title)")
         self.button.clicked.connect(self.maximise)
         row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignRight)
+
+    def sizeHint(self) -> QSize:
+        """All headers are equally high."""
+        return QSize(super().sizeHint().width(), 5 * GRID)
+
+    def minimumSizeHint(self) -> QSize:
+        """All headers are equally high."""
+        return QSize(super().minimumSizeHint().width(), 5 * GRID)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """Show the panel alone, or all of them again."""
@@ -80,6 +88,40 @@ class EmptyState(QWidget):
     def set_theme(self, theme: Theme) -> None:
         """Draw the picture in the theme's quiet colour."""
         self._image.setPixmap(pixmap(self._picture, theme.muted, 36, self.devicePixelRatioF()))
+
+
+class Elided(QLabel):
+    """A label that shortens its text where room is scarce."""
+
+    clicked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._full = ""
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.setMinimumWidth(20)
+
+    def set_text(self, text: str) -> None:
+        """Show a text, whole in the tooltip."""
+        self._full = text
+        self.setToolTip(text)
+        self._shorten()
+
+    def sizeHint(self) -> QSize:
+        """As wide as the whole text."""
+        return QSize(self.fontMetrics().horizontalAdvance(self._full) + 4, super().sizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Shorten anew."""
+        self._shorten()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Tell that it was clicked."""
+        self.clicked.emit()
+
+    def _shorten(self) -> None:
+        metrics = QFontMetrics(self.font())
+        self.setText(metrics.elidedText(self._full, Qt.TextElideMode.ElideRight, self.width()))
 
 
 class Segments(QFrame):

@@ -32,8 +32,10 @@ def faded(colour: str, alpha: float) -> QColor:
 class Bands(pg.GraphicsObject):
     """Vertical bands over the whole height of a plot."""
 
-    def __init__(self) -> None:
+    def __init__(self, plot: pg.PlotItem) -> None:
         super().__init__()
+        self._box: pg.ViewBox = plot.getViewBox()
+        self._box.sigRangeChanged.connect(self._on_range)
         self._bands: list[tuple[float, float]] = []
         self._colour = QColor()
         self.setZValue(-10)
@@ -49,13 +51,12 @@ class Bands(pg.GraphicsObject):
         self._colour = colour
         self.update()
 
-    def viewTransformChanged(self) -> None:
-        """Follow the view."""
+    def _on_range(self) -> None:
         self.prepareGeometryChange()
 
     def boundingRect(self) -> QRectF:
         """Return the whole view."""
-        return QRectF(self.viewRect() or QRectF())
+        return QRectF(self._box.viewRect())
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         """Fill the bands in sight."""
@@ -108,8 +109,11 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 
 
 def extent(values: np.ndarray) -> tuple[float, float]:
-    """Return the range that a plot should show: the deepest lines, but not the few brightest sky residuals."""
-    return float(np.percentile(values, 0.02)), float(np.percentile(values, 99.8))
+    """Return the range that a plot should show: all, but for what lies twenty times farther out than nearly all."""
+    low, middle, high = (float(v) for v in np.percentile(values, [2, 50, 98]))
+    return max(float(values.min()), middle - 20 * (middle - low)), min(
+        float(values.max()), middle + 20 * (high - middle)
+    )
 
 
 class LineNames:

@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QSize, Qt, Slot
-from PySide6.QtWidgets import QLabel, QSizePolicy, QToolButton, QVBoxLayout
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QToolButton, QVBoxLayout
 
 from gui.document import Document, ShownSpectrum
-from gui.panels.panel import EmptyState, Panel, Segments
+from gui.panels.panel import Elided, EmptyState, Panel, Segments
 from gui.panels.plot_items import (
     Bands,
     ErrorBand,
@@ -47,6 +48,7 @@ class SpectrumPanel(Panel):
         self._document, self._selection = document, selection
         self._shown: ShownSpectrum | None = None
         self._range: tuple[float, float] | None = None
+        self._counts = np.empty(0, bool)
         self._build_header()
         self._build_plots()
         document.cube_changed.connect(self._on_cube)
@@ -60,9 +62,8 @@ class SpectrumPanel(Panel):
     # Building
 
     def _build_header(self) -> None:
-        self.subtitle = QLabel()
+        self.subtitle = Elided()
         self.subtitle.setObjectName("muted")
-        self.subtitle.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.views = Segments(VIEWS)
         self.views.choose("fit")
         self.views.chosen.connect(self._on_view)
@@ -83,14 +84,13 @@ class SpectrumPanel(Panel):
         self.plots.ci.layout.setVerticalSpacing(2)
         self.flux: pg.PlotItem = self.plots.addPlot(row=0, col=0)
         self.residual: pg.PlotItem = self.plots.addPlot(row=1, col=0)
-        self.residual.setXLink(self.flux)
         self.plots.ci.layout.setRowStretchFactor(0, 3)
         self.plots.ci.layout.setRowStretchFactor(1, 1)
         for plot in (self.flux, self.residual):
             plot.setMouseEnabled(x=True, y=False)
             plot.getAxis("left").setWidth(58)
             plot.setClipToView(True)
-        self.bands, self.residual_bands = Bands(), Bands()
+        self.bands, self.residual_bands = Bands(self.flux), Bands(self.residual)
         self.error = ErrorBand()
         self.curve = pg.PlotDataItem(connect="finite")
         self.fit_curve = pg.PlotDataItem(connect="finite")
@@ -106,7 +106,8 @@ class SpectrumPanel(Panel):
             self.flux.addItem(item, ignoreBounds=True)
         for item in (self.residual_bands, self.zero, self.sigma_curve):
             self.residual.addItem(item, ignoreBounds=True)
-        self.flux.getViewBox().sigXRangeChanged.connect(self._fit_height)
+        self.flux.getViewBox().sigXRangeChanged.connect(self._on_range)
+        self.residual.getViewBox().sigXRangeChanged.connect(self._on_residual_range)
         self.plots.scene().sigMouseClicked.connect(self._on_clicked)
         column = QVBoxLayout(self.body)
         column.setContentsMargins(0, 0, 0, 4)
@@ -119,7 +120,7 @@ class SpectrumPanel(Panel):
         for plot in (self.flux, self.residual):
             style_plot(plot, theme, small)
         self.curve.setPen(pg.mkPen(theme.flux, width=1))
-        self.fit_curve.setPen(pg.mkPen(theme.fit, width=1.6))
+        self.fit_curve.setPen(pg.mkPen(theme.fit, width=1.3))
         self.sigma_curve.setPen(pg.mkPen(theme.flux, width=1))
         self.zero.setPen(pg.mkPen(theme.fit, width=1.2))
         self.error.setBrush(faded(theme.flux, 0.22))
@@ -166,6 +167,12 @@ class SpectrumPanel(Panel):
         self._shown = shown
         self._draw()
 
+    @Slot()
+    def end_preview(self) -> None:
+        """Let go of the spaxel under the mouse: it has left the image."""
+        if self._shown is not None and self._shown.preview:
+            self._clear()
+
     def _clear(self) -> None:
         self._shown = None
         self._draw()
@@ -179,8 +186,7 @@ class SpectrumPanel(Panel):
     def _draw(self) -> None:
         """Show what there is: the fit, the observed spectrum, or why there is none."""
         shown = self._shown
-        self.subtitle.setText(self._describe(shown))
-        self.subtitle.setToolTip(self.subtitle.text())
+        self.subtitle.set_text(self._describe(shown))
         self.views.setVisible(shown is not None and shown.fit is not None)
         self.show_body(shown is not None and shown.observed is not None)
         if shown is None or shown.observed is None:
@@ -217,6 +223,7 @@ class SpectrumPanel(Panel):
         self.bands.set_bands(bands_of(spectrum.wave, ~good))
         self.flux.setLabel("left", f"Flux ({pretty_unit(spectrum.flux_unit)})" if spectrum.flux_unit else "Flux")
         self.flux.setLabel("bottom", f"Wavelength (Å, {spectrum.frame})")
+        self._counts = good
         self._set_range(spectrum.wave)
 
     def _draw_fit(self, shown: ShownSpectrum) -> None:
@@ -232,7 +239,9 @@ class SpectrumPanel(Panel):
         self.error.set_data(wave, fit.flux - error, fit.flux + error)
         self.fit_curve.setData(wave, np.asarray(fit.best, float))
         self.sigma_curve.setData(wave, sigma)
+        whole = np.asarray(spectrum.wave)
         masked = bands_of(wave, ~used)
+        masked += [(float(whole[0]), float(wave[0])), (float(wave[-1]), float(whole[-1]))]  # beyond the model
         self.bands.set_bands(masked)
         self.residual_bands.set_bands(masked)
         self.flux.setLabel("left", "Flux over continuum")
@@ -240,7 +249,8 @@ class SpectrumPanel(Panel):
         self.flux.setLabel("bottom", None)
         self.flux.getAxis("bottom").showLabel(False)
         self.residual.setLabel("bottom", f"Wavelength (Å, {spectrum.frame})")
-        self._set_range(wave)
+        self._counts = used if used.any() else np.isfinite(fit.flux)
+        self._set_range(whole)
 
     def _describe(self, shown: ShownSpectrum | None) -> str:
         """Return the line beside the title: whose spectrum, and what the fit says."""
@@ -250,12 +260,7 @@ class SpectrumPanel(Panel):
         rows = self._document.rows
         if shown.fit is not None and rows is not None and shown.title in rows.index:
             row = rows.index[shown.title]
-            for name in ("teff", "logg", "fe_h", "rv", "red_chi2"):
-                column = rows.column(name)
-                if column is not None:
-                    parts.append(
-                        f"{column.title} {column.text(row)} {column.unit if name in ('teff', 'rv') else ''}".strip()
-                    )
+            parts += [rows.describe(name, row) for name in ("teff", "logg", "fe_h", "rv", "red_chi2")]
         return "   ".join(parts)
 
     def _place_names(self, frame: Frame, velocity_factor: float) -> None:
@@ -265,11 +270,24 @@ class SpectrumPanel(Panel):
         """Show the whole spectrum at first; after that the user's own range stays."""
         whole = (float(wave[0]), float(wave[-1]))
         view = self.flux.getViewBox()
-        view.setLimits(xMin=whole[0] - 200, xMax=whole[1] + 200, minXRange=10)
-        if self._range is None:
+        if whole != self._range:
+            for plot in (self.flux, self.residual):
+                plot.getViewBox().setLimits(xMin=whole[0] - 200, xMax=whole[1] + 200, minXRange=10)
             view.setXRange(*whole, padding=0.01)
         self._range = whole
         self._fit_height()
+
+    @Slot(object, object)
+    def _on_range(self, view: object, limits: tuple[float, float]) -> None:
+        """Keep both plots on the same wavelengths (pyqtgraph's own link goes astray while a plot is put in)."""
+        if tuple(self.residual.getViewBox().viewRange()[0]) != tuple(limits):
+            self.residual.setXRange(*limits, padding=0)
+        self._fit_height()
+
+    @Slot(object, object)
+    def _on_residual_range(self, view: object, limits: tuple[float, float]) -> None:
+        if self.residual in self.plots.ci.items and tuple(self.flux.getViewBox().viewRange()[0]) != tuple(limits):
+            self.flux.setXRange(*limits, padding=0)
 
     @Slot()
     def _fit_height(self) -> None:
@@ -284,6 +302,8 @@ class SpectrumPanel(Panel):
                 x, y = curve.getOriginalDataset()
                 if x is not None and len(x):
                     inside = (x >= low) & (x <= high) & np.isfinite(y)
+                    if curve is self.curve and len(self._counts) == len(x):
+                        inside &= self._counts
                     values.append(smoothed(y[inside]))
             together = np.concatenate(values) if values else np.empty(0)
             if together.size:
@@ -318,6 +338,14 @@ class SpectrumPanel(Panel):
             view.setXRange(*self._range, padding=0.01)
         elif self._document.cube is not None and self.plots.sceneRect().contains(event.scenePos()):
             self._selection.set_wavelength(float(view.mapSceneToView(event.scenePos()).x()))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the titles of the axes away where they would not fit."""
+        super().resizeEvent(event)
+        roomy = self.height() > 300
+        for plot in (self.flux, self.residual):
+            plot.getAxis("left").showLabel(roomy)
+            plot.getAxis("left").setWidth(58 if roomy else 44)
 
     def sizeHint(self) -> QSize:
         """Wide."""

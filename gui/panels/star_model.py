@@ -98,7 +98,7 @@ class StarModel(QAbstractTableModel):
         if role == Role.ForegroundRole and self.rows.quality[row] == "none" and self.rows.fitted:
             return self._muted
         if role == Role.ToolTipRole:
-            return self._tip(column, row)
+            return f"{self.rows.star_id[row]}   {self.rows.describe(column.name, row)}"
         return None
 
     def _icon_data(self, row: int, role: int) -> Any:
@@ -108,13 +108,6 @@ class StarModel(QAbstractTableModel):
         if role in (Role.ToolTipRole, Role.AccessibleTextRole):
             return self.rows.reason[row]
         return None
-
-    def _tip(self, column: Column, row: int) -> str:
-        """Say the value with its error and unit."""
-        assert self.rows is not None
-        error = self.rows.column(f"{column.name}_err_cal") or self.rows.column(f"{column.name}_err")
-        spread = f" ± {error.text(row)}" if error is not None else ""
-        return f"{self.rows.star_id[row]}   {column.title} = {column.text(row)}{spread} {column.unit}".rstrip()
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole) -> Any:
         """Return a column's title, and its meaning as tooltip."""

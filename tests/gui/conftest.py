@@ -84,11 +84,13 @@ def _write_session(path: Path, cube_path: Path, list_path: Path) -> None:
             for name, a, b in zip(stars.star_id[:-1], x, y, strict=False)
         ]
     rows = [
-        {"stellar_id": s.star_id, "ra": 0.0, "dec": 0.0, "x": float(a), "y": float(b), "snr_der": 50.0 - n, "rv": 10.0 * n,
-         "teff": 4500.0 + 200 * n, "teff_err": 40.0, "logg": 2.0 + 0.3 * n, "fe_h": -1.0 + 0.1 * n, "mg_fe": 0.2,
-         "red_chi2": 1.0 + n, "quality": "good" if n else "poor", "quality_reason": "" if n else "reduced chi2 is 99",
-         "status": "extracted", "mag": 18.0 + 0.2 * n}
-        for n, (s, a, b) in enumerate(zip(spectra, x, y, strict=False))
+        {
+            "stellar_id": star.star_id, "x": star.x, "y": star.y, "snr_der": 50.0 - n, "rv": 10.0 * n, "mag": 18.0 + n,
+            "teff": 4500.0 + 200 * n, "teff_err": 40.0, "logg": 2.0 + 0.3 * n, "fe_h": -1.0 + 0.1 * n, "mg_fe": 0.2,
+            "red_chi2": 1.0 + n, "status": "extracted", "quality": "good" if n else "poor",
+            "quality_reason": "" if n else "reduced chi2 is 99",
+        }
+        for n, star in enumerate(spectra)
     ]  # fmt: skip
     table = make_table(all_columns("", labels), rows)
     catalogue = Catalogue(table, Provenance(files, Settings()))
@@ -98,10 +100,16 @@ def _write_session(path: Path, cube_path: Path, list_path: Path) -> None:
         session.put_catalogue(catalogue)
 
 
+@pytest.fixture(scope="session")
+def themes(qapp: QApplication) -> ThemeManager:
+    """Dress the application once: it takes longer than to open a window."""
+    return ThemeManager(qapp, "light")
+
+
 @pytest.fixture
-def window(qapp: QApplication, qtbot: QtBot) -> Iterator[MainWindow]:
+def window(qapp: QApplication, themes: ThemeManager, qtbot: QtBot) -> Iterator[MainWindow]:
     """Open the window; afterwards close it and make sure that no thread is left."""
-    opened = MainWindow(ThemeManager(qapp, "light"), Preferences(), Notifications())
+    opened = MainWindow(themes, Preferences(), Notifications())
     opened.resize(1366, 768)
     opened.show()
     qtbot.waitExposed(opened)

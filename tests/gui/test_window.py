@@ -86,7 +86,7 @@ def test_a_dropped_session_shows_the_finished_run(window, field, qtbot: QtBot) -
     assert window.document.cube is not None
     assert window.actions_by_id["residual"].isEnabled()
     assert window.actions_by_id["export"].isEnabled()
-    assert window.windowTitle() == "field – Stellacube"
+    assert window.windowTitle() == "Simulated field – Stellacube"
     names = [c.name for c in window.document.rows.columns if c.shown]
     assert {"stellar_id", "teff", "logg", "fe_h", "rv"} <= set(names)
 
@@ -247,7 +247,7 @@ def test_selecting_in_the_table_marks_the_star_everywhere(opened, field, qtbot: 
     ring = opened.workspaces.image.view._ring.getData()
     row = opened.document.rows.index[field.names[2]]
     assert (ring[0][0], ring[1][0]) == (opened.document.rows.x[row], opened.document.rows.y[row])
-    assert field.names[2] in opened.workspaces.spectrum.subtitle.text()
+    assert field.names[2] in opened.workspaces.spectrum.subtitle.toolTip()
 
 
 def test_clicking_a_star_on_the_image_selects_its_row(opened, field, qtbot: QtBot) -> None:
