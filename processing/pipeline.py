@@ -138,8 +138,7 @@ class _Run:
     ) -> Iterator[_Run]:
         """Check inputs and outputs, open the session, and log how the run ends."""
         progress(0.0, "Checking the input files")
-        stop_if(cancelled)
-        files = describe(inputs, model)
+        files = describe(inputs, model, cancelled)
         with open_project(inputs, files, settings, overwrite) as session:
             try:
                 yield cls(inputs, settings, session, cancelled)
@@ -176,7 +175,7 @@ class _Run:
         self.notes += extraction.notes
         if not extraction.spectra:
             raise StellacubeError("No star could be extracted.", " ".join(extraction.notes))
-        self.session.set_info("magnitude", stars.mag_name if stars else "")
+        self.session.set_info("magnitude", stars.mag_name if stars else "instrumental")
         images = {"white": overview.white, "residual": extraction.residual}
         self.session.put_extraction(extraction.sources, extraction.spectra, images)
 
@@ -229,11 +228,23 @@ class _Run:
         if model is not None:
             self.session.put_catalogue(catalogue)
             files += write_results(self.inputs, catalogue)
+        self._remove_stale(files)
         self.seconds["writing"] = time.perf_counter() - start
         notes = tuple(dict.fromkeys(self.notes))
         self.session.log("info", f"{len(spectra)} stars, {len(fits)} fits; {len(files)} files written.")
         progress(1.0, "Done")
         return RunResult(self.inputs.session, catalogue, tuple(files), notes, self.seconds)
+
+    def _remove_stale(self, files: list[Path]) -> None:
+        """Remove what an earlier run under this name wrote and this one did not: spectra of stars it had besides."""
+        names = [path.relative_to(self.inputs.out).as_posix() for path in files]
+        earlier = self.session.info("files", [])
+        if self.session.info("overwritten", False):
+            for name in set(earlier) - set(names):
+                (self.inputs.out / name).unlink(missing_ok=True)
+            earlier = []
+        self.session.set_info("files", sorted({*earlier, *names}))
+        self.session.set_info("overwritten", False)
 
     @contextmanager
     def _stage(self, name: str, key: str) -> Iterator[bool]:

@@ -12,6 +12,7 @@ import processing
 from processing.catalogue.export import FORMATS
 from processing.errors import StellacubeError
 from processing.files import prepare_folder
+from processing.progress import CancelCheck, never, stop_if
 from processing.provenance import InputFile, flatten, input_file, key_of
 from processing.session import SUFFIX, Session
 from processing.settings import Settings, to_dict
@@ -73,7 +74,7 @@ def _stem(path: Path) -> str:
     return name or "stellacube"
 
 
-def describe(inputs: RunInputs, model: Path | None) -> tuple[InputFile, ...]:
+def describe(inputs: RunInputs, model: Path | None, cancelled: CancelCheck = never) -> tuple[InputFile, ...]:
     """Return size and fingerprint of every input file.
 
     Raises
@@ -88,7 +89,12 @@ def describe(inputs: RunInputs, model: Path | None) -> tuple[InputFile, ...]:
     roles: list[tuple[str, Path | None]] = [("cube", inputs.cube), ("stars", inputs.stars)]
     roles += [("spectra", path) for path in spectrum_files(inputs.spectra)]
     roles += [("model", model)]
-    return tuple(input_file(role, path) for role, path in roles if path is not None)
+    files = []
+    for role, path in roles:
+        stop_if(cancelled)
+        if path is not None:
+            files.append(input_file(role, path))
+    return tuple(files)
 
 
 def extraction_key(files: Sequence[InputFile], settings: Settings) -> str:
@@ -124,8 +130,14 @@ def open_project(inputs: RunInputs, files: Sequence[InputFile], settings: Settin
     StellacubeError
         If the folder or the session cannot be written.
     """
-    prepare_folder(inputs.out)
     path = inputs.session
+    written = {output.resolve() for output in (path, *outputs(inputs))}
+    for file in files:
+        if Path(file.path) in written:
+            raise StellacubeError(
+                f"The run would write over its own input {file.name}.", "Choose another folder or name."
+            )
+    prepare_folder(inputs.out)
     if not path.exists():
         present = [p.name for p in outputs(inputs) if p.exists()]
         if present and not overwrite:
@@ -142,6 +154,8 @@ def open_project(inputs: RunInputs, files: Sequence[InputFile], settings: Settin
                 f"{path} belongs to a run with {_listed(differing)}.",
                 "Choose another folder or name, or say --overwrite to replace it.",
             )
+        if differing:
+            session.set_info("overwritten", True)
         models = [] if any(file.role == "model" for file in files) else [f for f in session.inputs if f.role == "model"]
         session.describe([*files, *models], settings)
     except BaseException:
@@ -160,6 +174,8 @@ def outputs(inputs: RunInputs) -> Iterator[Path]:
 
 def _differences(session: Session, files: Sequence[InputFile], settings: Settings) -> Iterator[str]:
     """Yield what differs between a session and the run that is asked for, in words."""
+    if session.info("settings") is None:  # a process was killed before it could say what the session is for
+        return
     words = {"cube": "another cube", "stars": "another star list", "spectra": "other spectra", "model": "another model"}
     for role, word in words.items():
         old = sorted(file.identity for file in session.inputs if file.role == role)

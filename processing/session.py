@@ -7,7 +7,6 @@ write-ahead log, emptied when the session is closed; a second process may look (
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from processing.errors import StellacubeError
 from processing.lock import Lock
 from processing.provenance import InputFile, now
 from processing.records import digest, pack, pack_arrays, unpack, unpack_arrays
+from processing.session_file import SUFFIX, connect, create, sentences
 from processing.settings import Settings, from_dict, to_dict
 from processing.spectrum import StarSpectrum
 
@@ -32,24 +32,7 @@ if TYPE_CHECKING:
     from processing.extraction.sources import SourceTable
     from processing.labels.fit import LabelFit
 
-log = logging.getLogger(__name__)
-
-SUFFIX = ".stellacube"
-SCHEMA_VERSION = 1
-_APPLICATION_ID = 0x53544C43  # "STLC": tells a session from any other SQLite file
-_TABLES = (
-    "CREATE TABLE info (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE inputs (role TEXT, name TEXT, size INTEGER, fingerprint TEXT, path TEXT)",
-    "CREATE TABLE stages (name TEXT PRIMARY KEY, key TEXT NOT NULL, done INTEGER NOT NULL, seconds REAL, notes TEXT)",
-    "CREATE TABLE stars (position INTEGER PRIMARY KEY, star_id TEXT NOT NULL, status TEXT, record TEXT NOT NULL)",
-    "CREATE TABLE grids (digest TEXT PRIMARY KEY, data BLOB NOT NULL)",
-    "CREATE TABLE spectra (position INTEGER PRIMARY KEY, star_id TEXT NOT NULL UNIQUE, data BLOB NOT NULL)",
-    "CREATE TABLE fits (position INTEGER PRIMARY KEY, star_id TEXT NOT NULL UNIQUE, data BLOB NOT NULL)",
-    "CREATE TABLE images (name TEXT PRIMARY KEY, data BLOB NOT NULL)",
-    "CREATE TABLE catalogue (only INTEGER PRIMARY KEY CHECK (only = 1), data BLOB NOT NULL)",
-    "CREATE TABLE blocks (key TEXT PRIMARY KEY, data BLOB NOT NULL)",
-    "CREATE TABLE log (time TEXT NOT NULL, level TEXT NOT NULL, text TEXT NOT NULL)",
-)
+__all__ = ["SUFFIX", "LogEntry", "Session", "Stage"]
 
 
 @dataclass(frozen=True)
@@ -90,11 +73,7 @@ class Session:
         self._guard = threading.RLock()  # stages may save blocks from worker threads
         self._grids: dict[str, np.ndarray] = {}
         try:
-            with _sentences(path), path.open("rb") as file:
-                if file.read(16) != b"SQLite format 3\0":  # an empty file would pass for a database and be filled
-                    raise _no_session(path)
-            self._db = _connect(path, read_only)
-            self._check()
+            self._db = connect(path, read_only)
         except BaseException:
             if self._lock:
                 self._lock.release()
@@ -112,19 +91,7 @@ class Session:
         path = Path(path)
         if path.exists():
             raise StellacubeError(f"{path} exists already.", "Open it, or choose another name.")
-        temporary = path.with_name(f".{path.name}.new")  # a kill while the tables are made leaves no broken session
-        temporary.unlink(missing_ok=True)
-        with _sentences(path):
-            db = sqlite3.connect(temporary)
-            try:
-                for statement in _TABLES:
-                    db.execute(statement)
-                db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                db.commit()
-            finally:
-                db.close()
-            temporary.replace(path)
+        create(path)
         session = cls(path, read_only=False)
         session.describe(inputs, settings)
         return session
@@ -148,7 +115,7 @@ class Session:
         with self._guard:
             try:
                 if not self.read_only:
-                    with _sentences(self.path):
+                    with sentences(self.path):
                         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 self._db.close()
@@ -344,23 +311,12 @@ class Session:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._guard, _sentences(self.path), self._db:
+        with self._guard, sentences(self.path), self._db:
             yield self._db
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
-        with self._guard, _sentences(self.path):
+        with self._guard, sentences(self.path):
             return self._db.execute(query, values).fetchall()
-
-    def _check(self) -> None:
-        with _sentences(self.path):
-            (application,) = self._db.execute("PRAGMA application_id").fetchone()
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if application != _APPLICATION_ID:
-            self._db.close()
-            raise _no_session(self.path)
-        if version > SCHEMA_VERSION:
-            self._db.close()
-            raise StellacubeError(f"{self.path} was written by a newer version of Stellacube.", "Update Stellacube.")
 
     @staticmethod
     def _set(db: sqlite3.Connection, key: str, value: Any) -> None:
@@ -401,50 +357,3 @@ class Session:
         if name not in self._grids:
             self._grids[name] = unpack_arrays(self._rows("SELECT data FROM grids WHERE digest = ?", name)[0][0])["grid"]
         return self._grids[name]
-
-
-def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    """Open the database; a finished one also where nothing may be written beside it."""
-    with _sentences(path):
-        if not read_only:
-            db = sqlite3.connect(path, timeout=5, check_same_thread=False)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            return db
-        uri = path.resolve().as_uri()
-        db = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=5, check_same_thread=False)
-        try:
-            db.execute("SELECT count(*) FROM sqlite_master")
-        except sqlite3.OperationalError:
-            db.close()  # in a folder without write permission a write-ahead log can only be opened as immutable
-            db = sqlite3.connect(f"{uri}?immutable=1", uri=True, check_same_thread=False)
-        return db
-
-
-def _no_session(path: Path) -> StellacubeError:
-    return StellacubeError(
-        f"{path} is not a Stellacube session.", f"Sessions end in {SUFFIX} and are written by `python main.py run`."
-    )
-
-
-@contextmanager
-def _sentences(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system complain about into sentences."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        text = str(error).lower()
-        if "not a database" in text or "malformed" in text:
-            raise _no_session(path) from error
-        if "full" in text:
-            raise StellacubeError(
-                f"The disk is full: {path} could not be written.",
-                "What was finished is kept: make room and run the same command again.",
-            ) from error
-        if "locked" in text:
-            raise StellacubeError(f"{path} is in use by another program.", "Close it there and try again.") from error
-        raise StellacubeError(
-            f"The session {path} cannot be used: {error}.", "Check the disk and permissions."
-        ) from error
-    except OSError as error:
-        raise StellacubeError(f"The session {path} cannot be written: {error.strerror}.") from error

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Quality = Literal["good", "check", "poor", "out of scope", "not fitted"]
 
+HOT, POOR_IN_METALS = 6000.0, -2.0
+"""Hotter (K) and poorer in metals (dex) than this little but hydrogen shows, and a much hotter star looks the same."""
 MIN_SNR = 10.0
 """Signal-to-noise per pixel, on rescaled errors, below which labels say little."""
 MIN_EDGE = 2.0
@@ -91,6 +93,9 @@ def _check(spectrum: StarSpectrum, fit: LabelFit, model: LabelModel, settings: C
     outside = [LABELS[name].symbol for name, is_outside in zip(fit.labels, beyond, strict=True) if is_outside]
     if outside:
         reasons.append(f"outside the training set: {', '.join(outside)}")
+    labels = dict(zip(fit.labels, fit.values, strict=True))
+    if labels.get("teff", 0.0) > HOT and labels.get("fe_h", 0.0) < POOR_IN_METALS:
+        reasons.append("a much hotter star would look the same")
     if settings.corr_flux_good * _best_correlation(spectrum, fit) <= fit.corr_flux < settings.corr_flux_good:
         reasons.append(f"noise hides the lines: flux and best fit correlate by {fit.corr_flux:.2f}")
     if meta.get("multistar"):

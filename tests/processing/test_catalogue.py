@@ -217,6 +217,7 @@ def quality(fit, **meta):
         ({"converged": False}, {}, "poor", "converge"),
         ({"extrapolated": True, "values": np.array([7050.0, 0.0])}, {}, "good", ""),
         ({"values": np.array([7400.0, -3.0])}, {}, "check", "outside the training set: Teff, [Fe/H]"),
+        ({"values": np.array([6300.0, -2.2])}, {}, "check", "a much hotter star"),
         ({}, {"multistar": True}, "check", "more than one star"),
         ({}, {"edge_dist": 1.0}, "check", "edge"),
         ({}, {"contamination": 0.8}, "check", "80%"),

@@ -221,6 +221,30 @@ def test_overwriting_keeps_what_does_not_depend_on_the_change(inputs, settings, 
     assert result.catalogue.provenance.settings == changed
 
 
+def test_overwriting_leaves_nothing_of_the_other_run(inputs, settings, stages):
+    run(inputs, settings)
+    (inputs.out / "spectra" / "mine.fits").write_text("the user's own")
+    lines = inputs.stars.read_text().splitlines()
+    inputs.stars.write_text("\n".join(lines[:4]) + "\n")
+    fewer = replace(settings, catalogue=replace(settings.catalogue, formats=("ecsv",)))
+    result = run(inputs, fewer, overwrite=True)
+    assert set(inputs.out.rglob("*.*")) == {*result.files, result.session, inputs.out / "spectra" / "mine.fits"}
+    assert len(result.catalogue) == 3
+
+
+def test_a_run_never_writes_over_its_own_input(inputs, settings, stages):
+    session = run(inputs, settings).session
+    before = files(inputs.out)
+    with pytest.raises(StellacubeError, match="write over its own input"):
+        fit_only(RunInputs(spectra=(session,), out=inputs.out), settings, overwrite=True)
+    sources = inputs.out / "cube_sources.csv"
+    with pytest.raises(StellacubeError, match="write over its own input"):
+        run(replace(inputs, stars=sources), settings, overwrite=True)
+    assert files(inputs.out) == before
+    result = fit_only(RunInputs(spectra=(session,), out=inputs.out, name="again"), settings)
+    assert len(result.catalogue) == N_STARS
+
+
 def test_what_concerns_the_output_alone_may_differ(inputs, settings, stages):
     run(inputs, settings)
     changed = replace(
