@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_a_shared_grid_is_stored_once(path):
     with Session.create(path, INPUTS, Settings()) as session:
         session.put_spectra([spectrum(f"s{i}", i) for i in range(20)])
         session.put_fits([fit_of(spectrum(f"s{i}", i)) for i in range(20)], 0)
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT count(*) FROM grids").fetchone() == (2,)
     with Session.open(path, read_only=True) as session:
         one, other = session.fit("s0"), session.fit("s1")
@@ -167,15 +168,17 @@ def test_a_file_that_is_no_session_is_refused_and_left_alone(path, content):
 
 
 def test_another_programs_database_is_refused(path):
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE inputs (x)")
+    before = path.read_bytes()
     with pytest.raises(StellacubeError, match="is not a Stellacube session"):
         Session.open(path)
+    assert path.read_bytes() == before
 
 
 def test_a_newer_session_is_refused(path):
     Session.create(path, INPUTS, Settings()).close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(StellacubeError, match="newer version"):
         Session.open(path)
