@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import (
+    QCheckBox,
     QDialog,
     QFileDialog,
     QFormLayout,
@@ -41,6 +42,7 @@ def default_output(document: Document) -> Path:
 
 def _column(dialog: QDialog) -> QVBoxLayout:
     """Give a dialog its margins."""
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     column = QVBoxLayout(dialog)
     column.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
     column.setSpacing(2 * GRID)
@@ -55,6 +57,9 @@ def _headline(text: str) -> QLabel:
 
 class RunDialog(QDialog):
     """Says what will be done and asks only where the results go."""
+
+    chosen = Signal(object, bool)
+    """The folder, and whether another run's results in it may be replaced."""
 
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -78,6 +83,7 @@ class RunDialog(QDialog):
         row.addWidget(self.folder, 1)
         row.addWidget(browse)
         form.addRow(_muted("Results in"), row)
+        self.replace = QCheckBox("Replace the results of another run in this folder")
         note = QLabel(
             "The session, the catalogue (CSV and FITS) and one FITS file per spectrum. "
             "A run that was interrupted goes on where it stopped.",
@@ -86,7 +92,7 @@ class RunDialog(QDialog):
         note.setObjectName("muted")
         self.start = QPushButton("Run", default=True)
         self.start.setObjectName("primary")
-        self.start.clicked.connect(self.accept)
+        self.start.clicked.connect(self._on_start)
         cancel = QPushButton("Cancel", autoDefault=False)
         cancel.clicked.connect(self.reject)
         buttons = QHBoxLayout()
@@ -98,6 +104,7 @@ class RunDialog(QDialog):
         title = "Extract all stars and fit their labels" if document.cube_path else "Fit the labels of all spectra"
         column.addWidget(_headline(title))
         column.addLayout(form)
+        column.addWidget(self.replace)
         column.addWidget(note)
         column.addLayout(buttons)
         self.start.setFocus()
@@ -106,6 +113,11 @@ class RunDialog(QDialog):
     def output(self) -> Path:
         """The folder for the results."""
         return Path(self.folder.text().strip()).expanduser()
+
+    @Slot()
+    def _on_start(self) -> None:
+        self.chosen.emit(self.output, self.replace.isChecked())
+        self.accept()
 
     @Slot(str)
     def _on_folder(self, text: str) -> None:

@@ -242,18 +242,15 @@ class MainWindow(QMainWindow):
     @Slot()
     def ask_run(self) -> None:
         """Ask where the results go, then run."""
-        self._dialog = RunDialog(self.document, self)
-        self._dialog.accepted.connect(self._on_run_accepted)
-        self._dialog.open()
+        dialog = RunDialog(self.document, self)
+        dialog.chosen.connect(self.start_run)
+        dialog.open()
 
-    @Slot()
-    def _on_run_accepted(self) -> None:
-        self.start_run(self._dialog.output)
-
-    def start_run(self, out: Path) -> None:
+    @Slot(object, bool)
+    def start_run(self, out: Path, replace: bool = False) -> None:
         """Run the whole way on what is open."""
         document = self.document
-        stage = partial(run_stage, document.cube_path, document.stars_path, document.spectra, out)
+        stage = partial(run_stage, document.cube_path, document.stars_path, document.spectra, out, replace)
         self._run_job = self.runner.start(
             "Running",
             stage,

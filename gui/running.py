@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from processing.errors import StellacubeError
 from processing.progress import CancelCheck, Progress, ignore, never
 
 if TYPE_CHECKING:
@@ -25,18 +26,22 @@ def run_stage(
     stars: Path | None,
     spectra: tuple[Path, ...],
     out: Path,
+    replace: bool = False,
     *,
     progress: Progress = ignore,
     cancelled: CancelCheck = never,
 ) -> RunResult:
     """Run the whole way from a cube, or the fit alone from spectra, with default settings."""
     progress(0.0, "Starting")
-    from processing import pipeline
+    from processing import pipeline, project
     from processing.settings import Settings
 
     inputs = pipeline.RunInputs(cube=cube, stars=stars, spectra=spectra, out=out)
     stage = pipeline.run if cube is not None else pipeline.fit_only
-    return stage(inputs, Settings(), progress=progress, cancelled=cancelled)
+    try:
+        return stage(inputs, Settings(), overwrite=replace, progress=progress, cancelled=cancelled)
+    except project.OutputExists as error:
+        raise StellacubeError(error.message, "Choose another folder, or let the run replace what is there.") from error
 
 
 def export_stage(

@@ -42,7 +42,7 @@ class DiagramsPanel(Panel):
         self._rows = np.empty(0, int)
         self.choice = Segments(CHOICES)
         self.choice.choose("kiel")
-        self.choice.chosen.connect(self._on_choice)
+        self.choice.chosen.connect(self.show_diagram)
         self.header.tools.addStretch(1)
         self.header.tools.addWidget(self.choice)
         self.view = pg.PlotWidget()
@@ -74,7 +74,10 @@ class DiagramsPanel(Panel):
         self.view.autoRange()
 
     @Slot(str)
-    def _on_choice(self, name: str) -> None:
+    def show_diagram(self, name: str = "") -> None:
+        """Show the chosen diagram, or the one called `name`."""
+        if name:
+            self.choice.choose(name)
         self._draw()
         self.view.autoRange()
 

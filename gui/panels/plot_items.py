@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QPainter, QPolygonF
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QPainter, QPainterPath
 from PySide6.QtWidgets import QGraphicsPathItem, QStyleOptionGraphicsItem, QWidget
 
 from gui.theme import Theme
@@ -76,15 +76,17 @@ class ErrorBand(QGraphicsPathItem):
 
     def set_data(self, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
         """Fill between two curves wherever both are finite."""
-        from PySide6.QtGui import QPainterPath
-
         path = QPainterPath()
         for start, stop in runs(np.isfinite(low) & np.isfinite(high)):
             if stop - start > 1:
                 xs = np.concatenate([x[start:stop], x[start:stop][::-1]])
                 ys = np.concatenate([high[start:stop], low[start:stop][::-1]])
-                path.addPolygon(QPolygonF([QPointF(a, b) for a, b in zip(xs.tolist(), ys.tolist(), strict=True)]))
+                path.addPath(pg.functions.arrayToQPath(xs, ys.astype(float)))
         self.setPath(path)
+
+    def clear(self) -> None:
+        """Fill nothing."""
+        self.setPath(QPainterPath())
 
 
 def runs(mask: np.ndarray) -> list[tuple[int, int]]:

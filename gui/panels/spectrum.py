@@ -217,7 +217,10 @@ class SpectrumPanel(Panel):
         good = spectrum.good
         flux = np.where(good, spectrum.flux, np.nan)
         self.curve.setData(spectrum.wave, flux)
-        self.error.set_data(spectrum.wave, flux - spectrum.error, flux + spectrum.error)
+        if shown.preview:
+            self.error.clear()  # a preview must keep up with the mouse
+        else:
+            self.error.set_data(spectrum.wave, flux - spectrum.error, flux + spectrum.error)
         self.fit_curve.setData([], [])
         self.sigma_curve.setData([], [])
         self.bands.set_bands(bands_of(spectrum.wave, ~good))

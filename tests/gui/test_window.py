@@ -220,6 +220,11 @@ def test_hovering_previews_a_spaxel_and_a_click_pins_it(opened, qtbot: QtBot) ->
     opened.actions_by_id["nothing"].trigger()
     assert opened.selection.spaxel is None
     assert spectrum.is_empty
+    with qtbot.waitSignal(opened.document.spectrum_ready, timeout=WAIT):
+        view.hovered.emit((3.0, 4.0))
+    assert not spectrum.is_empty
+    view.hovered.emit(None)
+    assert spectrum.is_empty
 
 
 def test_stretch_limits_and_colours(opened, qtbot: QtBot) -> None:
@@ -316,11 +321,16 @@ def test_copying_rows_gives_plain_numbers(finished) -> None:
 # Running
 
 
-def test_the_run_dialog_proposes_a_folder_beside_the_cube(opened, field) -> None:
+def test_the_run_dialog_proposes_a_folder_beside_the_cube(opened, field, qtbot: QtBot) -> None:
     dialog = RunDialog(opened.document, opened)
     assert dialog.output == field.cube.parent / "field_stellacube" == default_output(opened.document)
     dialog.folder.setText(" ")
     assert not dialog.start.isEnabled()
+    dialog.folder.setText("/somewhere/else")
+    dialog.replace.setChecked(True)
+    with qtbot.waitSignal(dialog.chosen) as chosen:
+        dialog.start.click()
+    assert chosen.args == [Path("/somewhere/else"), True]
 
 
 def test_a_run_is_shown_when_it_is_done(opened, field, monkeypatch, tmp_path, qtbot: QtBot) -> None:
@@ -329,8 +339,8 @@ def test_a_run_is_shown_when_it_is_done(opened, field, monkeypatch, tmp_path, qt
 
     given = []
 
-    def stage(cube, stars, spectra, out, *, progress: Progress, cancelled: CancelCheck) -> RunResult:
-        given.append((cube, stars, spectra, out))
+    def stage(cube, stars, spectra, out, replace, *, progress: Progress, cancelled: CancelCheck) -> RunResult:
+        given.append((cube, stars, spectra, out, replace))
         progress(0.5, "Solving")
         with Session.open(field.session, read_only=True) as session:
             return RunResult(field.session, session.catalogue(), (), ("The list was shifted.",), {"extraction": 75.0})
@@ -340,7 +350,7 @@ def test_a_run_is_shown_when_it_is_done(opened, field, monkeypatch, tmp_path, qt
     assert not opened.actions_by_id["run"].isEnabled()
     qtbot.waitUntil(lambda: opened.document.catalogue is not None, timeout=WAIT)
     settled(opened, qtbot)
-    assert given == [(field.cube, field.stars, (), tmp_path)]
+    assert given == [(field.cube, field.stars, (), tmp_path, False)]
     assert opened.document.overview is not None
     assert "The list was shifted." in said(opened, "info")
     assert "5 stars done in 1 min 15 s." in said(opened, "info")
