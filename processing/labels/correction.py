@@ -38,12 +38,12 @@ MIN_STARS = 10
 class CorrectionSettings:
     """The correction's smoothness, and the size of its network."""
 
-    lengths: tuple[float, float, float] = (0.07, 0.7, 0.4)
+    lengths: tuple[float, float, float] = (0.3, 5.0, 1.5)
     """Length scales in 5040 / Teff, logg, [Fe/H]."""
     hidden: tuple[int, ...] = (64, 64)
     units: int = 24
     draws: int = 30_000
-    steps: int = 8_000
+    steps: int = 5_000
     outlier: float = 5.0
     """A star that fits badly counts less, by this factor in its scatter at most."""
 
