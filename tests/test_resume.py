@@ -103,8 +103,8 @@ def assert_same(catalogue: list[dict[str, str]], expected: list[dict[str, str]])
 
 def test_killed_three_times_at_random_moments(job: Job, whole: list[dict[str, str]]) -> None:
     rng = np.random.default_rng(11)
-    # Twice while layers are solved, once between the fits of stars; each attempt goes on from the one before.
-    early, late = sorted(rng.integers(3, 90, 2))
+    # Twice while the 116 blocks of layers are solved, once between fits; each attempt goes on from the one before.
+    early, late = sorted(rng.integers(3, 70, 2))
     fitted = int(rng.integers(2, len(whole) - 1))
     for table, count in (("blocks", early), ("blocks", late), ("fits", fitted)):
         reached = job.stop("killed", signal.SIGKILL, lambda t=table, c=count: job.rows("killed", t) >= c)

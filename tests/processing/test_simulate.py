@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +33,7 @@ from processing.simulation.psf import Painter, psf_at
 from processing.simulation.settings import LIGHT_SPEED
 from processing.simulation.sky import SKY_LINES, muse_lsf
 
+ROOT = Path(__file__).resolve().parents[2]
 QUIET = SimulationSettings(noise=False, sky=False, border=0, bad_voxels=0.0, wave_min=5000.0, wave_max=6000.0)
 
 
@@ -273,3 +276,20 @@ def test_star_list_has_one_line_per_star(library: Library, tmp_path: Path) -> No
     truth = draw_field(library, QUIET)
     write_star_list(truth, tmp_path / "stars.csv")
     assert len((tmp_path / "stars.csv").read_text().splitlines()) == 1 + len(truth)
+
+
+@pytest.mark.slow
+def test_a_field_of_full_size_is_written_in_little_memory(tmp_path: Path) -> None:
+    """Memory does not depend on the number of layers, so that a few hundred tell for all 3681."""
+    program = (
+        "import resource, sys\n"
+        "from processing.simulate import SimulationSettings, sample_library, simulate_field\n"
+        "field = SimulationSettings(n_stars=1000, nx=320, ny=320, wave_min=5000.0, wave_max=5250.0)\n"
+        "simulate_field(sample_library(), field, sys.argv[1])\n"
+        "sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "cube.fits")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    kilobytes = int(done.stdout) / (1024 if sys.platform == "darwin" else 1)
+    assert kilobytes < 700_000
+    assert (tmp_path / "cube.fits").stat().st_size == pytest.approx(2 * 201 * 320 * 320 * 4, rel=1e-3)
