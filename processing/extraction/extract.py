@@ -11,7 +11,7 @@ import numpy as np
 from processing.checkpoint import Checkpoint
 from processing.extraction.layer_model import StarField, Unresolved
 from processing.extraction.psf import PsfModel
-from processing.extraction.psf_fit import core_radius, fit_psf
+from processing.extraction.psf_fit import WIDEST, core_radius, fit_psf
 from processing.extraction.register import Registration, register
 from processing.extraction.solve import Solution, solve_cube
 from processing.extraction.sources import SourceTable, field_image, require_stars, select_sources
@@ -111,7 +111,7 @@ def extract(
         )  # fmt: skip
         if checkpoint is not None:
             checkpoint.save("psf", psf.to_arrays())
-    radius = core_radius(settings.psf, float(np.max(psf.fwhm(cube.wave))))
+    radius = core_radius(settings.psf, float(np.max(psf.fwhm(cube.wave))), cube.shape[1:])
     field = StarField(x, y, psf, cube.shape[1:], radius, settings.solve, unresolved)
     solution = solve_cube(
         cube, field, workers=workers, checkpoint=checkpoint, progress=part(progress, 0.4, 1.0), cancelled=cancelled
@@ -209,4 +209,7 @@ def _notes(sources: SourceTable, psf: PsfModel, spectra: tuple[StarSpectrum, ...
         notes.append(f"{lost} stars have no valid pixels.")
     if psf.n_stars == 0:
         notes.append("No star is bright enough to measure the PSF; a round Moffat of the image's width is used.")
+    width = float(np.max(psf.fwhm(spectra[0].wave))) if spectra else 0.0
+    if width > 0.8 * WIDEST:
+        notes.append(f"The PSF is {width:.1f} spaxels wide: the brightest sources may be galaxies and no stars.")
     return notes

@@ -98,7 +98,7 @@ class FarWings:
     shape : tuple of int
         (ny, nx) of the image.
     radius : float
-        Radius of the stamps; the wings reach out to six times as far.
+        Radius of the stamps; the wings reach out to six times as far, or across the field.
     """
 
     def __init__(self, x: np.ndarray, y: np.ndarray, shape: tuple[int, int], radius: float) -> None:
@@ -108,7 +108,7 @@ class FarWings:
         ny, nx = shape
         self.radius = radius
         self.pad = pad = int(np.ceil(max(0.0, -x.min(), -y.min(), x.max() - nx + 1, y.max() - ny + 1))) + 1
-        self.reach = int(6 * radius)
+        self.reach = int(min(6 * radius, np.hypot(ny, nx) + pad))
         self.window = (slice(pad, pad + ny), slice(pad, pad + nx))
         self.size = tuple(next_fast_len(n + 2 * pad + self.reach, real=True) for n in shape)
         ix, iy = np.floor(x).astype(int), np.floor(y).astype(int)

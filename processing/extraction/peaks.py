@@ -9,7 +9,9 @@ import numpy as np
 from processing.progress import CancelCheck, stop_if
 from processing.settings import RegistrationSettings
 
-MIN_FWHM, MAX_FWHM = 1.5, 12.0
+MIN_FWHM, MAX_FWHM = 1.5, 8.0
+CUT = 12
+"""Half the side of the cut-outs that the width is measured on, spaxels."""
 MAX_PEAKS = 150
 
 
@@ -48,7 +50,7 @@ def measure_fwhm(contrast: np.ndarray, white: np.ndarray) -> float:
 
     peaks = find_peaks(contrast, 3.5)
     widths = []
-    half = int(MAX_FWHM)
+    half = CUT
     for x, y in zip(np.rint(peaks.x[:40]).astype(int), np.rint(peaks.y[:40]).astype(int), strict=True):
         cut = contrast[y - half : y + half + 1, x - half : x + half + 1]
         if cut.shape != (2 * half + 1,) * 2 or not np.isfinite(white[y - 2 : y + 3, x - 2 : x + 3]).all():

@@ -35,7 +35,9 @@ MODEL_ERROR = 0.01
 PRIOR_SIGMA = np.array([np.inf, 0.5, 0.15, 0.15, 2.0, 2.0, 3e-3, 3e-3, 3e-3, 3e-3])
 """Width of the Gaussian priors around the start, so that faint fields stay sensible."""
 LOWEST = np.array([0.8, 1.2, -0.6, -0.6, -5.0, -5.0, -0.05, -0.05, -0.05, -0.05])
-HIGHEST = np.array([40.0, 12.0, 0.6, 0.6, 5.0, 5.0, 0.05, 0.05, 0.05, 0.05])
+WIDEST = 10.0
+"""Largest FWHM of a star, spaxels (2 arcsec of seeing): a wider galaxy core must not pass for a star."""
+HIGHEST = np.array([WIDEST, 12.0, 0.6, 0.6, 5.0, 5.0, 0.05, 0.05, 0.05, 0.05])
 MIN_LIGHT = 0.1
 """A star with less of its light than this around the PSF stars is left to the sky."""
 MAX_STEPS = 25
@@ -143,7 +145,7 @@ class _BinFitter:
         unresolved: Unresolved | None,
     ) -> None:
         self.settings, self.solve, self.shape, self.unresolved = settings, solve, shape, unresolved
-        self.radius = core_radius(settings, fwhm)
+        self.radius = core_radius(settings, fwhm, shape)
         bright = np.argsort(-np.nan_to_num(snr, nan=-1.0), kind="stable")[:MAX_PSF_STARS]
         bright = bright[np.nan_to_num(snr[bright], nan=-1.0) > 0]
         self.pivot = (float(x[bright].mean()), float(y[bright].mean())) if bright.size else (0.0, 0.0)
@@ -212,7 +214,11 @@ class _BinFitter:
                 raise Cancelled
             curvature = state.curvature + np.diag(prior)
             gradient = state.gradient - prior * (theta - centre)[self.free]
-            step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), gradient)
+            at, low, high = theta[self.free], LOWEST[self.free], HIGHEST[self.free]
+            inside = ~(((at >= high) & (gradient > 0)) | ((at <= low) & (gradient < 0)))
+            step = np.zeros_like(gradient)
+            damped = curvature + damping * np.diag(np.diag(curvature))
+            step[inside] = np.linalg.solve(damped[np.ix_(inside, inside)], gradient[inside])
             if step @ gradient < MIN_GAIN or damping > 1e6:
                 break
             trial = theta.copy()
@@ -312,9 +318,9 @@ class _Projection:
         return np.concatenate([matrix @ image, self.sky @ image])
 
 
-def core_radius(settings: PsfSettings, fwhm: float) -> float:
-    """Return the radius of the PSF core in spaxels: what the settings ask for, or four FWHM if that is more."""
-    return max(settings.radius, 4.0 * fwhm)
+def core_radius(settings: PsfSettings, fwhm: float, shape: tuple[int, ...]) -> float:
+    """Return the radius of the PSF core in spaxels: the settings' or four FWHM, at most the size of the field."""
+    return float(min(max(settings.radius, 4.0 * fwhm), max(shape)))
 
 
 def _robust_weights(state: _State, data: np.ndarray, ivar: np.ndarray) -> np.ndarray:

@@ -214,7 +214,7 @@ def _finish(same: Registration, match: Match, centre: np.ndarray, shape: tuple[i
 def _few_stars(
     same: Registration, stars: StarList, bright: np.ndarray, peaks: Peaks, fwhm: float, reach: float
 ) -> Registration:
-    """Register one to three stars: keep them where there is a peak, or take them all to the only bright peak near."""
+    """Register one to three stars: keep them where there is a peak, or take one to the only bright peak near."""
     x, y = same.x[bright], same.y[bright]
     distance = np.hypot(peaks.x - x[:, None], peaks.y - y[:, None]) if peaks.x.size else np.full((x.size, 1), np.inf)
     on_peak = distance.min(1) < fwhm
@@ -223,10 +223,10 @@ def _few_stars(
         rms = float(np.sqrt((distance.min(1)[on_peak] ** 2).mean()))
         return replace(same, n_matched=int(on_peak.sum()), rms=rms, notes=(note,))
     near = np.flatnonzero(distance[0] < reach)
-    if near.size and (near.size == 1 or peaks.height[near[0]] > 5.0 * peaks.height[near[1]]):
+    if bright.size == 1 and near.size and (near.size == 1 or peaks.height[near[0]] > 5.0 * peaks.height[near[1]]):
         dx, dy = float(peaks.x[near[0]] - x[0]), float(peaks.y[near[0]] - y[0])
         matrix = np.column_stack([np.zeros((2, 2)), [dx, dy]])
-        note = f"The star list is shifted by ({dx:+.1f}, {dy:+.1f}) spaxels to the only bright source near."
+        note = f"The star is taken to be the only bright source near, ({dx:+.1f}, {dy:+.1f}) spaxels away."
         return replace(
             same, x=same.x + dx, y=same.y + dy, matrix=matrix, offset=(dx, dy), n_matched=1, rms=0.0,
             method="offset", notes=(note,),
