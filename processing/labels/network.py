@@ -146,6 +146,28 @@ class Network:
             offset=self.offset + other.offset,
         )
 
+    def relabelled(self, keep: list[int], matrix: np.ndarray, constant: np.ndarray) -> Network:
+        """Return the network of fewer labels, the others being linear functions of those that are kept.
+
+        Parameters
+        ----------
+        keep : list of int
+            Labels that are kept.
+        matrix : ndarray, shape (n_label, n_kept)
+        constant : ndarray, shape (n_label,)
+            All labels are ``matrix @ kept + constant``.
+        """
+        centre, scale = self.label_center[keep], self.label_scale[keep]
+        first = self.weights[0] / self.label_scale
+        shift = first @ (matrix @ centre + constant - self.label_center)
+        return replace(
+            self,
+            label_center=centre,
+            label_scale=scale,
+            weights=((first @ matrix * scale).astype(np.float32), *self.weights[1:]),
+            biases=((self.biases[0] + shift).astype(np.float32), *self.biases[1:]),
+        )
+
     def compressed(self, labels: np.ndarray, n_unit: int) -> Network:
         """Return this network with the `n_unit` orthonormal basis spectra that hold its spectra at `labels` best."""
         z = self.bottleneck(labels).astype(float)

@@ -30,6 +30,8 @@ GIANT = 3.5
 """Stars of lower logg are called giants."""
 ABUNDANCE_WIDTH = 0.15
 VMIC_WIDTH = 0.3
+VMIC_TREND = (0.525, 2.5e-4, -0.2)
+"""Usual microturbulence in km/s: a constant, per K of Teff, per dex of logg; a rough form of the relations in use."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,8 @@ def known_labels(core: np.ndarray, core_errors: np.ndarray, names: tuple[str, ..
 
 
 def usual_vmic(teff: np.ndarray, logg: np.ndarray) -> np.ndarray:
-    """Microturbulence in km/s that FGK stars usually have (a rough form of the relations in use; +-0.3 km/s)."""
-    return np.clip(1.1 + 2.5e-4 * (teff - 5500.0) - 0.2 * (logg - 4.0), 0.8, 2.2)
+    """Microturbulence in km/s that FGK stars usually have, +-0.3 km/s."""
+    return np.clip(VMIC_TREND[0] + VMIC_TREND[1] * teff + VMIC_TREND[2] * logg, 0.8, 2.2)
 
 
 def half_range(values: np.ndarray) -> float:

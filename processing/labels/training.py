@@ -21,19 +21,18 @@ import numpy as np
 
 from processing.errors import StellacubeError
 from processing.labels.correction import CorrectionSettings, corrected_network
-from processing.labels.datasets import Grid, PreparedSet, SpectraFile, prepare_spectra, read_spectra
-from processing.labels.model_file import LabelModel, Templates, save_model
-from processing.labels.names import SYNTHETIC_ORDER, from_training_name
-from processing.labels.real_stars import RealSettings, read_libraries, validate
+from processing.labels.datasets import Grid, PreparedSet, prepare_spectra, read_spectra
+from processing.labels.model_file import LabelModel, save_model
+from processing.labels.names import SYNTHETIC_ORDER
+from processing.labels.real_stars import VMIC_TREND, RealSettings, read_libraries, validate
 from processing.labels.split import held_back
 from processing.labels.student import Lesson, StudentSettings, draw_labels, make_lesson, train_student
 from processing.labels.teacher import Features, Teacher, train_teacher
+from processing.labels.templates import Templates
+from processing.labels.witness import with_templates
 from processing.preparation.continuum import ContinuumOperator
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
 from processing.settings import from_dict
-
-LABEL_STEPS = {"teff": 50.0, "fe_h": 0.05}
-"""Steps of the gradient templates; 0.1 for all other labels."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,16 @@ class TeacherSettings:
 
 
 @dataclass(frozen=True)
+class RoleSettings:
+    """The part of the labels and stars that a model is for; the physical part is trained on all of them."""
+
+    tied: tuple[str, ...] = ()
+    """Labels that the model does not fit: vmic follows Teff and logg, an abundance is solar."""
+    logg_min: float = -10.0
+    fe_h_max: float = 10.0
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """The whole of a training."""
 
@@ -96,6 +105,7 @@ class TrainingSettings:
     templates: DataSettings = field(default_factory=DataSettings)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
     student: StudentSettings = field(default_factory=StudentSettings)
+    model: RoleSettings = field(default_factory=RoleSettings)
     real: tuple[RealSettings, ...] = ()
     correction: CorrectionSettings = field(default_factory=CorrectionSettings)
 
@@ -155,6 +165,7 @@ def train_from_config(
         ContinuumOperator(**asdict(settings.continuum)),
     )
     physical, validation = _train_physical(settings, folder, target, grid, part(progress, 0.0, 0.8), cancelled)
+    physical = for_role(physical, settings.model)
     model = physical
     if settings.real:
         libraries = read_libraries(settings.real, folder, physical)
@@ -177,6 +188,8 @@ def train_from_config(
     counts = ", ".join(f"{len(lib.spectra)} of {lib.name}" for lib in training) if settings.real else ""
     summary = f"{len(physical.training_labels)} synthetic spectra" + (f"; real stars: {counts}" if counts else "")
     model = replace(model, card={**model.card, "training": summary, "validation": validation})
+    if settings.templates.path:
+        model = with_templates(model, folder / settings.synthetic.path, folder / settings.templates.path)
     save_model(model, target)
     progress(1.0, f"wrote {target.name}")
     return model
@@ -220,7 +233,7 @@ def _train_physical(
         network=network,
         scatter=(1.4826 * np.median(np.abs(residual), axis=0)).astype(np.float32),
         training_labels=training.labels.astype(np.float32),
-        templates=read_templates(settings, folder, grid),
+        templates=Templates.none(len(settings.labels), len(grid.wave)),
         masks_balmer_cores=settings.masks_balmer_cores,
         card={
             "description": settings.description,
@@ -236,34 +249,34 @@ def _train_physical(
     return model, {"synthetic, held back, before the correction": figures}
 
 
-def read_templates(settings: TrainingSettings, folder: Path, grid: Grid) -> Templates:
-    """Prepare the gradient spectra of physical reference stars as spectra are prepared.
-
-    Each file holds ``base`` (labels) with ``names``, ``flux`` and ``dflux`` (derivatives per unit of each label) on
-    ``wave_air``. The gradient of the pseudo-normalised flux follows from the spectrum with and without a small step.
-    """
-    pattern = settings.templates.path
-    files = sorted(folder.glob(pattern)) if pattern else []
-    stars, labels, gradients = [], [], []
-    for file in files:
-        with np.load(file, allow_pickle=False) as data:
-            names = [from_training_name(str(name)) for name in data["names"]]
-            order = [names.index(name) for name in settings.labels]
-            base, flux, slopes = data["base"][order], data["flux"].astype(float), data["dflux"][order].astype(float)
-            wave = data["wave_air"]
-        steps = np.array([LABEL_STEPS.get(name, 0.1) for name in settings.labels])
-        moved = np.vstack([flux, flux + steps[:, None] * slopes])
-        n = len(moved)
-        source = SpectraFile(("",) * n, {}, {}, wave, "air", moved, np.ones(moved.shape, np.float32))
-        prepared = prepare_spectra(source, grid, settings.templates.lsf, settings.labels, {}).flux.astype(float)
-        stars.append(file.stem)
-        labels.append(base)
-        gradients.append((prepared[1:] - prepared[0]) / steps[:, None])
-    shape = (len(stars), len(settings.labels))
-    return Templates(
-        tuple(stars),
-        np.reshape(labels, shape),
-        np.reshape(gradients, (*shape, len(grid.wave))).astype(np.float32),
+def for_role(model: LabelModel, role: RoleSettings) -> LabelModel:
+    """Restrict a model to the labels and the range of its role; the network stays the same function."""
+    names = model.labels
+    keep = [i for i, name in enumerate(names) if name not in role.tied]
+    kept = tuple(names[i] for i in keep)
+    matrix, constant = np.eye(len(names))[:, keep], np.zeros(len(names))
+    if "vmic" in role.tied:
+        row = names.index("vmic")
+        constant[row], matrix[row, kept.index("teff")], matrix[row, kept.index("logg")] = VMIC_TREND
+    cloud = model.training_labels
+    logg, fe_h = names.index("logg"), names.index("fe_h")
+    inside = (cloud[:, logg] >= role.logg_min) & (cloud[:, fe_h] <= role.fe_h_max)
+    low, high = model.label_min.copy(), model.label_max.copy()
+    low[logg], high[fe_h] = max(low[logg], role.logg_min), min(high[fe_h], role.fe_h_max)
+    old = model.templates
+    near = (old.labels[:, logg] >= role.logg_min) & (old.labels[:, fe_h] <= role.fe_h_max)
+    return replace(
+        model,
+        labels=kept,
+        label_min=low[keep],
+        label_max=high[keep],
+        training_labels=cloud[inside][:, keep],
+        network=model.network.relabelled(keep, matrix, constant),
+        templates=Templates(
+            tuple(name for name, chosen in zip(old.names, near, strict=True) if chosen),
+            old.labels[near][:, keep],
+            np.einsum("skp,kl->slp", old.gradients[near], matrix).astype(np.float32),
+        ),
     )
 
 

@@ -89,3 +89,17 @@ def test_compression_loses_nothing_until_units_are_cut(labels: np.ndarray):
     errors = [np.std(joined.compressed(sample, k).flux(sample) - joined.flux(sample)) for k in (12, 9, 6)]
     assert 1e-4 < errors[0] < errors[1] < errors[2]
     assert np.allclose(same.basis.T @ same.basis, np.eye(13), atol=1e-5)
+
+
+def test_labels_tied_to_others(labels: np.ndarray):
+    network = tiny_network()
+    keep = [i for i in range(19) if i not in (3, 5)]
+    matrix, constant = np.eye(19)[:, keep], np.zeros(19)
+    matrix[3, [0, 1]], constant[3] = [2e-4, -0.2], 1.0  # vmic from Teff and logg; label 5 fixed at 0.3
+    constant[5] = 0.3
+    full = labels.copy()
+    full[:, 3], full[:, 5] = 1.0 + 2e-4 * labels[:, 0] - 0.2 * labels[:, 1], 0.3
+    fewer = network.relabelled(keep, matrix, constant)
+    assert np.abs(fewer.flux(labels[:, keep]) - network.flux(full)).max() < 5e-6
+    slopes = network.flux_and_jacobian(full)[1] @ matrix
+    assert np.abs((fewer.flux_and_jacobian(labels[:, keep])[1] - slopes) * fewer.label_scale).max() < 5e-5
