@@ -2,7 +2,7 @@
 PYTHON_BIN := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: demo test lint fast clean
+.PHONY: demo test lint fast installer clean
 
 demo: $(READY)          ## simulate a small field, run the whole program on it, compare with the truth
 	$(PYTHON_BIN) main.py demo
@@ -17,6 +17,9 @@ lint: $(READY)
 	$(PYTHON_BIN) -m ruff check .
 	$(PYTHON_BIN) -m ruff format --check .
 	$(PYTHON_BIN) -m mypy
+
+installer: $(READY)     ## on Debian or Ubuntu: dist/*.deb and dist/*.run
+	sh installer/build.sh
 
 $(READY): pyproject.toml installer/setup_venv.sh
 	sh installer/setup_venv.sh

@@ -55,3 +55,27 @@ def gather(folder: Path) -> None:
     for path in LIST.parent.glob("*.txt"):
         shutil.copyfile(path, folder / path.name)
     shutil.copyfile(ROOT / "LICENSE", folder / "Stellacube.txt")
+
+
+def debian_copyright() -> str:
+    """Return the text of a Debian package's `copyright` file."""
+    licence = "\n".join(f" {line}" if line else " ." for line in (ROOT / "LICENSE").read_text("utf-8").splitlines()[4:])
+    lines = [
+        "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/",
+        "Upstream-Name: Stellacube",
+        "Comment:",
+        " The package brings what Stellacube is built from. The full texts of their licences are in",
+        " /usr/lib/stellacube/_internal/licences; LGPL-3 also in /usr/share/common-licenses/LGPL-3 and",
+        " Apache-2.0 in /usr/share/common-licenses/Apache-2.0.",
+        *(f"  {entry['name']}: {entry['licence']}; source: {entry['source']}" for entry in components()),
+        "",
+        "Files: *",
+        "Copyright: 2026, the Stellacube developers",
+        "License: BSD-3-Clause",
+        licence,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(debian_copyright())
