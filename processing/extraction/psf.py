@@ -61,7 +61,7 @@ class PsfModel:
 
     def parameters(self, wave: float | np.ndarray) -> np.ndarray:
         """Return the parameters at `wave` (Angstrom): shape ``wave.shape + (n_parameter,)``."""
-        t = (2.0 * np.asarray(wave) - self.wave_min - self.wave_max) / (self.wave_max - self.wave_min)
+        t = (2.0 * np.asarray(wave) - self.wave_min - self.wave_max) / max(self.wave_max - self.wave_min, 1e-9)
         basis = np.polynomial.chebyshev.chebvander(np.clip(t, -1.0, 1.0), self.coefficients.shape[1] - 1)
         return (basis @ self.coefficients.T).reshape(*np.shape(wave), len(PARAMETERS))
 

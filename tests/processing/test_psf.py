@@ -9,7 +9,7 @@ import pytest
 from star_fields import make_field, moffat
 
 from processing.extraction.psf import PARAMETERS, PsfModel, constant_psf, derivatives, evaluate
-from processing.extraction.psf_fit import fit_psf
+from processing.extraction.psf_fit import WIDEST, fit_psf
 from processing.settings import PsfSettings, SolveSettings
 
 
@@ -123,6 +123,20 @@ def test_an_unlisted_star_and_a_cosmic_ray_do_not_bend_the_fit():
     listed = np.arange(30) != np.argsort(made.mag)[10]
     psf = fit_psf(made, made.x[listed], made.y[listed], made.flux.mean(1)[listed] / 35.0, 4.0, PsfSettings(bins=10))
     assert psf.fwhm(7050.0) == pytest.approx(3.95, abs=0.05)
+
+
+def test_a_galaxy_cannot_make_the_psf_as_wide_as_itself():
+    made = make_field(positions=([30.0], [30.0]), magnitudes=[13.5], fwhm=(18.0, 18.0), drift=(0, 0))
+    psf = fit_psf(made, made.x, made.y, np.array([500.0]), 8.0, PsfSettings(bins=4))
+    assert psf.fwhm(7000.0) <= WIDEST
+    assert psf.bin_chi.min() > 2.0
+
+
+def test_one_layer_is_enough():
+    made = make_field(seed=8, n_star=10, wave=np.array([6000.0, 6012.5]))
+    made.wave, made.data, made.ivar = made.wave[:1], made.data[:1], made.ivar[:1]
+    psf = fit_psf(made, made.x, made.y, made.flux.mean(1) / 35.0, 4.0, PsfSettings())
+    assert psf.fwhm(6000.0) == pytest.approx(4.2, abs=0.3)
 
 
 def test_gaussian_fit_leaves_beta_alone():

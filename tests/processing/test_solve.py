@@ -9,7 +9,7 @@ import pytest
 from star_fields import Field, make_field
 
 from processing.errors import Cancelled
-from processing.extraction.layer_model import StarField
+from processing.extraction.layer_model import StarField, Unresolved
 from processing.extraction.linear import narrowest_order, sky_patches
 from processing.extraction.psf import PsfModel, constant_psf
 from processing.extraction.solve import solve_batch, solve_cube
@@ -135,6 +135,20 @@ def test_far_wings_keep_sky_and_faint_stars_right():
         sky = np.abs(block["sky"] / made.truth["sky"][:8] - 1).max()
     assert errors[True] < 0.2 * errors[False]
     assert sky < 0.01
+
+
+def test_unresolved_stars_no_longer_bias_the_others():
+    rng = np.random.default_rng(5)
+    x, y = rng.uniform(3, 57, (2, 130))
+    mags = np.where(np.arange(130) < 10, 19.0, 22.5)
+    made = make_field(positions=(x, y), magnitudes=mags, wave=WAVE[:4], noise=False, **SLOW)
+    bright = StarField(x[:10], y[:10], true_psf(made), made.shape[1:], 15.0, SolveSettings())
+    faint = Unresolved(x[10:], y[10:], made.flux[10:].mean(1) * rng.lognormal(0.0, 0.3, 120))
+    error = []
+    for stars in (bright, replace(bright, unresolved=faint)):
+        block = solve_batch(stars, made.data, made.ivar, made.wave)
+        error.append(np.sqrt(np.mean((block["flux"] / made.flux[:10] - 1) ** 2)))
+    assert error[1] < 0.5 * error[0]
 
 
 def test_masked_layers_and_stars_have_no_flux_and_hurt_nobody(field):
