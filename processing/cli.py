@@ -244,7 +244,10 @@ def train(
     Example: python main.py train resources/models/a.toml
     """
     from processing.labels.training import train_from_config
+    from processing.selfcheck import version_of
 
+    if not version_of("torch"):
+        raise StellacubeError("Training needs PyTorch, which is not installed.", "Install it: pip install torch")
     with Console() as console:
         model = train_from_config(config, out, progress=console.progress, cancelled=console.cancelled)
         console.say(f"Model {model.name}, version {model.version}: {len(model.labels)} labels.")

@@ -92,3 +92,13 @@ def test_the_command_ends_with_0_or_tells_what_is_wrong(monkeypatch, capsys):
     assert "The moon is missing" in text
     assert "Not in order: files." in text
     assert "ok" in text
+
+
+def test_training_without_torch_is_a_sentence(monkeypatch, capsys, tmp_path):
+    from processing.cli import main
+
+    config = tmp_path / "a.toml"
+    config.write_text("")
+    monkeypatch.setattr(selfcheck, "version_of", lambda name: "")
+    assert main(["train", str(config)]) == 2
+    assert "Training needs PyTorch" in capsys.readouterr().err

@@ -7,5 +7,5 @@ bundle=$1 version=$2 out=$3
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 sh "$here/stage.sh" "$bundle" "$stage/payload" "$version"
-install -m755 "$here/install.sh" "$stage/install.sh"
+install -m755 "$here/install.sh" "$here/uninstall.sh" -t "$stage"
 makeself --xz --threads 0 --nox11 --quiet --sha256 --tar-extra "--owner=0 --group=0" "$stage" "$out" "Stellacube $version" ./install.sh
