@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from processing.labels.model_file import LabelModel, Templates
+from processing.labels.model_file import LabelModel
 from processing.labels.names import from_training_name
 from processing.labels.network import Network
+from processing.labels.templates import Templates
 from processing.preparation.continuum import ContinuumOperator
 
 WAVE = 10 ** np.arange(np.log10(4760.0), np.log10(8740.0), 1e-4)
@@ -53,6 +54,6 @@ def linear_model(folder: Path, star: str) -> LabelModel:
         name=f"linear-{star}", version="1", role="A", labels=names, label_min=base - reach, label_max=base + reach,
         wave=WAVE, frame="air", lsf_fwhm=WAVE / 1800.0, continuum=ContinuumOperator(), mask=np.ones(n_pix, bool),
         network=network, scatter=np.zeros(n_pix), training_labels=base[None],
-        templates=Templates((), np.zeros((0, n_label)), np.zeros((0, n_label, n_pix), np.float32)),
+        templates=Templates.none(n_label, n_pix),
         card={"description": "A first-order expansion about one star, for tests."},
     )  # fmt: skip

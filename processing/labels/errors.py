@@ -92,6 +92,17 @@ class Design:
         return inverse @ (error_scale**2 * spread + self.prior) @ inverse
 
 
+def inverse_root(fisher: np.ndarray) -> np.ndarray:
+    """Return R with R R^T the inverse of information matrices, shape (..., n, n) as they have.
+
+    In units of each label's own error a matrix has a unit diagonal and is safe to invert; a label without any signal,
+    or a combination that the spectrum cannot tell apart, keeps an error too large to be mistaken for one.
+    """
+    unit = 1.0 / np.sqrt(np.maximum(np.diagonal(fisher, axis1=-2, axis2=-1), 1e-30))
+    values, vectors = np.linalg.eigh(fisher * unit[..., :, None] * unit[..., None, :])
+    return np.asarray(unit[..., :, None] * vectors / np.sqrt(np.maximum(values, 1e-14))[..., None, :])
+
+
 def _inverse(matrix: np.ndarray) -> np.ndarray:
     """Inverse of a symmetric positive matrix whose entries differ by orders of magnitude."""
     scale = 1 / np.sqrt(np.diag(matrix))

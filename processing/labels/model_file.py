@@ -19,6 +19,7 @@ import numpy as np
 from processing.errors import StellacubeError
 from processing.labels.names import LABELS
 from processing.labels.network import Activation, Network
+from processing.labels.templates import Templates
 from processing.paths import resource
 from processing.preparation.continuum import ContinuumOperator
 from processing.spectrum import Frame
@@ -29,24 +30,6 @@ CARD_ENTRIES = ("description", "training", "validation", "licence", "citation")
 """What the card of every model must say."""
 CAN_FIT = 0.5
 """Share of pixels that must be usable; guards against a mask stored the wrong way round."""
-
-
-@dataclass(frozen=True)
-class Templates:
-    """Gradient spectra of a physical model at reference stars, prepared as the model's own spectra are.
-
-    Parameters
-    ----------
-    names : tuple of str
-    labels : ndarray, shape (n_star, n_label)
-    gradients : ndarray, shape (n_star, n_label, n_pix), float32
-        d(pseudo-normalised flux)/d(label) per unit of the label; d/d[X/Fe] at fixed [Fe/H], d/d[Fe/H] at
-        fixed [X/Fe].
-    """
-
-    names: tuple[str, ...]
-    labels: np.ndarray
-    gradients: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -136,16 +119,20 @@ def save_model(model: LabelModel, path: str | Path) -> Path:
         If the model is not complete, or the file cannot be written.
     """
     _check(model, str(path))
-    network = model.network
+    network, templates = model.network, model.templates
+    scale = np.abs(templates.coefficients).max(axis=(0, 2), initial=1e-30, keepdims=True)
     entries: dict[str, Any] = {
         "stellacube_model": FORMAT,
         "labels": np.array(model.labels),
         "units": np.array([LABELS[name].unit for name in model.labels]),
         "continuum": json.dumps({f.name: getattr(model.continuum, f.name) for f in fields(model.continuum)}),
         "card": json.dumps(dict(model.card)),
-        "template_names": np.array(model.templates.names),
-        "template_labels": model.templates.labels,
-        "template_gradients": model.templates.gradients.astype(np.float32),
+        "template_names": np.array(templates.names),
+        "template_labels": templates.labels,
+        # Half precision: the coefficients of one label, per K or per dex, in units of its largest.
+        "template_scale": scale.astype(np.float32),
+        "template_coefficients": (templates.coefficients / scale).astype(np.float16),
+        "template_basis": templates.basis.astype(np.float16),
         "n_layer": len(network.weights),
         **{name: getattr(model, name) for name in _PLAIN},
         **{name: getattr(network, name) for name in _NETWORK},
@@ -250,14 +237,18 @@ def _build(entries: Mapping[str, np.ndarray]) -> LabelModel:
         labels=tuple(str(name) for name in entries["labels"]),
         continuum=ContinuumOperator(**json.loads(str(entries["continuum"]))),
         network=network,
-        templates=Templates(
-            tuple(str(name) for name in entries["template_names"]),
-            entries["template_labels"],
-            entries["template_gradients"],
-        ),
+        templates=_templates(entries),
         card=json.loads(str(entries["card"])),
         **values,
     )
+
+
+def _templates(entries: Mapping[str, np.ndarray]) -> Templates:
+    names, labels = tuple(str(name) for name in entries["template_names"]), entries["template_labels"]
+    if "template_gradients" in entries:  # files of the first layout
+        return Templates.of(names, labels, entries["template_gradients"])
+    coefficients = entries["template_coefficients"].astype(np.float32) * entries["template_scale"]
+    return Templates(names, labels, coefficients, entries["template_basis"].astype(np.float32))
 
 
 def _check(model: LabelModel, where: str) -> None:
@@ -271,7 +262,12 @@ def _check(model: LabelModel, where: str) -> None:
     faults = [f"{name} has the wrong shape" for name, shape in shapes.items() if getattr(model, name).shape != shape]
     faults += [f"the label {name!r} is not known" for name in model.labels if name not in LABELS]
     faults += [f"its card does not give the {name}" for name in CARD_ENTRIES if not model.card.get(name)]
-    if model.templates.gradients.shape != (n_star, n_label, n_pix) or model.templates.labels.shape != (n_star, n_label):
+    n_basis = len(model.templates.basis)
+    if (
+        model.templates.labels.shape != (n_star, n_label)
+        or model.templates.coefficients.shape != (n_star, n_label, n_basis)
+        or model.templates.basis.shape != (n_basis, n_pix)
+    ):
         faults.append("the gradient templates have the wrong shape")
     if model.frame not in get_args(Frame) or network.activation not in get_args(Activation):
         faults.append("its wavelength frame or its activation is not known")

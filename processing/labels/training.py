@@ -185,7 +185,7 @@ def train_from_config(
             table = validate(judges, model, cancelled=cancelled)
             if table:
                 validation[f"{library.name}, held out (fit - library)"] = table
-    counts = ", ".join(f"{len(lib.spectra)} of {lib.name}" for lib in training) if settings.real else ""
+    counts = ", ".join(f"{lib.labelled.sum()} of {lib.name}" for lib in training) if settings.real else ""
     summary = f"{len(physical.training_labels)} synthetic spectra" + (f"; real stars: {counts}" if counts else "")
     model = replace(model, card={**model.card, "training": summary, "validation": validation})
     if settings.templates.path:
@@ -263,8 +263,6 @@ def for_role(model: LabelModel, role: RoleSettings) -> LabelModel:
     inside = (cloud[:, logg] >= role.logg_min) & (cloud[:, fe_h] <= role.fe_h_max)
     low, high = model.label_min.copy(), model.label_max.copy()
     low[logg], high[fe_h] = max(low[logg], role.logg_min), min(high[fe_h], role.fe_h_max)
-    old = model.templates
-    near = (old.labels[:, logg] >= role.logg_min) & (old.labels[:, fe_h] <= role.fe_h_max)
     return replace(
         model,
         labels=kept,
@@ -272,11 +270,7 @@ def for_role(model: LabelModel, role: RoleSettings) -> LabelModel:
         label_max=high[keep],
         training_labels=cloud[inside][:, keep],
         network=model.network.relabelled(keep, matrix, constant),
-        templates=Templates(
-            tuple(name for name, chosen in zip(old.names, near, strict=True) if chosen),
-            old.labels[near][:, keep],
-            np.einsum("skp,kl->slp", old.gradients[near], matrix).astype(np.float32),
-        ),
+        templates=Templates.none(len(kept), len(model.wave)),
     )
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from processing.errors import StellacubeError
+from processing.labels.errors import inverse_root
 from processing.labels.names import LABELS
 from processing.planning.formulas import Values, positive, without_floor
 from processing.planning.photons import PIXEL, SnrShape, snr_shape
@@ -172,11 +173,7 @@ def information_law(
     scale = positive("The factor", [factors.get(name, PAPER_FACTOR) for name in labels])
     widths = {name: positive(f"The prior on {name}", width) for name, width in (priors or {}).items()}
     prior = np.diag([widths[name] ** -2.0 if name in widths else 0.0 for name in labels])
-    # In units of each label's own error the matrix has a unit diagonal and is safe to invert; a label without any
-    # signal, or a combination that the range cannot tell apart, keeps an error too large to be mistaken for one.
-    unit = 1.0 / np.sqrt(np.maximum(np.diag(fisher), 1e-30))
-    values, vectors = np.linalg.eigh(fisher * unit[:, None] * unit)
-    white = unit[:, None] * vectors / np.sqrt(np.maximum(values, 1e-14))
+    white = inverse_root(fisher)
     poles, rotation = np.linalg.eigh(white.T @ prior @ white)
     return InformationLaw(tuple(labels), white @ rotation, np.maximum(poles, 0.0), scale)
 
@@ -274,14 +271,12 @@ def _doubts(
     templates = model.templates
     if not templates.names:
         return ""
-    place = [model.labels.index(name) for name in ("teff", "logg", "fe_h")]
-    away = ((templates.labels - star)[:, place] / (100.0, 0.2, 0.1)) ** 2
-    nearest = int(np.argmin(away.sum(1)))
-    physical = law(templates.gradients[nearest].T.astype(float))
+    nearest = int(templates.nearest(star, model.labels)[0][0])
+    physical = law(templates.gradients([nearest])[0].T.astype(float))
     with np.errstate(invalid="ignore"):
         ratio = physical.sigma(100.0) / network.sigma(100.0)
     symbols = [LABELS[name].symbol for name, value in zip(model.labels, ratio, strict=True) if value > DOUBTFUL]
-    teff, logg, fe_h = templates.labels[nearest, place]
+    teff, logg, fe_h = (templates.labels[nearest, model.labels.index(name)] for name in ("teff", "logg", "fe_h"))
     return (
         f"Physical gradients at {teff:.0f} K, {logg:.1f}, {fe_h:.1f} carry much less of {', '.join(symbols)} than the "
         "network claims."

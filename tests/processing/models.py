@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from processing.labels.model_file import LabelModel, Templates
+from processing.labels.model_file import LabelModel
 from processing.labels.names import SYNTHETIC_ORDER
 from processing.labels.network import Network
+from processing.labels.templates import Templates
 from processing.preparation.continuum import ContinuumOperator
 
 LABEL_MIN = np.array([3800.0, 0.0, -2.5, 0.5] + [-0.5] * 15)
@@ -54,8 +55,8 @@ def tiny_model(wave_min: float = 5000.0, wave_max: float = 5360.0, n_label: int 
         network=network,
         scatter=np.full(len(wave), 0.002),
         training_labels=labels.astype(np.float32),
-        templates=Templates(
-            ("one", "two"), stars, network.flux_and_jacobian(stars)[1].transpose(0, 2, 1).astype(np.float32)
+        templates=Templates.of(
+            ("one", "two"), stars, network.flux_and_jacobian(stars)[1].transpose(0, 2, 1)
         ),
         card={
             "description": "Random weights, for tests.",

@@ -25,7 +25,8 @@ def test_round_trip(tmp_path: Path):
         elif field.name not in ("network", "templates"):
             assert old == new, field.name
     assert again.templates.names == model.templates.names
-    assert np.array_equal(again.templates.gradients, model.templates.gradients)
+    old, new = (each.templates.gradients() for each in (model, again))
+    assert (np.abs(new - old) < 2e-3 * np.abs(old).max(axis=(0, 2), keepdims=True)).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.npz"]
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from processing.errors import StellacubeError
-from processing.labels.model_file import Templates, list_models, load_model
+from processing.labels.model_file import list_models, load_model
+from processing.labels.templates import Templates
 from processing.planning.information import (
     PAPER_BULGE_COST,
     PAPER_BULGE_MEAN,
@@ -87,7 +88,7 @@ def test_labels_that_physics_does_not_support_are_named(shared):
     """A network that claims ten times the nitrogen signal of its own physical template is found out."""
     model = linear_model(shared, "rc")
     names, base, _, gradient = gradients(shared, "rc")
-    templates = Templates(("rc",), base[None], gradient.T[None].astype(np.float32))
+    templates = Templates.of(("rc",), base[None], gradient.T[None])
     honest = replace(model, templates=templates)
     assert "Physical" not in model_law(honest).note
     boast = gradient * np.where(np.array(names) == "n_fe", 10.0, 1.0)
