@@ -9,7 +9,7 @@ a small network that is added to the physical one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from processing.labels.fit import fit_labels
 from processing.labels.network import Network
 from processing.labels.normal import Emulator
-from processing.labels.real_stars import CORE, Library, known_labels
+from processing.labels.real_stars import CORE, Library, known_labels, label_by_fit
 from processing.labels.student import StudentSettings, make_lesson, train_student
 from processing.preparation.prepare import Operators, continuum_ratio, observe, prepare
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
@@ -44,6 +44,8 @@ class CorrectionSettings:
     units: int = 24
     draws: int = 30_000
     steps: int = 5_000
+    label_below: float = 0.0
+    """Stars without labels get those of a fit below this wavelength in Angstrom and teach as well; 0: they do not."""
     outlier: float = 5.0
     """A star that fits badly counts less, by this factor in its scatter at most."""
 
@@ -178,7 +180,6 @@ def correction_network(
     settings: CorrectionSettings,
     seed: int,
     *,
-    progress: Progress = ignore,
     cancelled: CancelCheck = never,
 ) -> Network:
     """Turn a correction into a network in Teff, logg, [Fe/H].
@@ -200,7 +201,7 @@ def correction_network(
         lambda weights: weights @ correction.solution, correction.weights(core), core, settings.units, rng
     )
     student = StudentSettings(hidden=settings.hidden, units=settings.units, steps=settings.steps)
-    return train_student(lesson, low, high, student, seed, progress=progress, cancelled=cancelled)
+    return train_student(lesson, low, high, student, seed, cancelled=cancelled)
 
 
 def corrected_network(
@@ -228,13 +229,23 @@ def corrected_network(
     scatter : ndarray, shape (n_pix,)
         Error of the corrected model in normalised flux.
     """
+    column = [model.labels.index(name) for name in CORE]
     parts = []
     for i, library in enumerate(libraries):
-        share = part(progress, 0.6 * i / len(libraries), 0.6 * (i + 1) / len(libraries))
-        parts.append(residuals(library, model, progress=share, cancelled=cancelled))
-    correction = learn_correction(joined(parts), settings, cancelled=cancelled)
-    small = correction_network(
-        correction, model, settings, seed, progress=part(progress, 0.7, 1.0), cancelled=cancelled
-    )
-    both = model.network.plus(small, [model.labels.index(name) for name in CORE])
+        share = part(progress, 0.5 * i / len(libraries), 0.5 * (i + 1) / len(libraries))
+        parts.append(residuals(library.take(library.labelled), model, progress=share, cancelled=cancelled))
+
+    def learn() -> tuple[Network, Correction]:
+        correction = learn_correction(joined(parts), settings, cancelled=cancelled)
+        return correction_network(correction, model, settings, seed, cancelled=cancelled), correction
+
+    small, correction = learn()
+    if settings.label_below > 0:
+        progress(0.7, "fitting the stars without labels")
+        first = replace(model, network=model.network.plus(small, column), scatter=correction.scatter)
+        strangers = [library.take(~library.labelled) for library in libraries]
+        found = [label_by_fit(library, first, settings.label_below, cancelled=cancelled) for library in strangers]
+        parts += [residuals(library, model, cancelled=cancelled) for library in found if library.spectra]
+        small, correction = learn()
+    both = model.network.plus(small, column)
     return both.compressed(model.training_labels.astype(float), model.network.n_unit), correction.scatter

@@ -26,6 +26,9 @@ CORE = ("teff", "logg", "fe_h")
 """The labels that libraries of real stars give."""
 MARGIN = 60.0
 """Angstrom kept beyond the ends of the model."""
+GOOD_RMS = 0.012
+"""A star without known labels is used when its fit leaves less than this."""
+FIT_ERRORS = (120.0, 0.3, 0.15)
 GIANT = 3.5
 """Stars of lower logg are called giants."""
 ABUNDANCE_WIDTH = 0.15
@@ -64,7 +67,7 @@ class Library:
     name : str
     spectra : tuple of StarSpectrum, n of them
     core, errors : ndarray, shape (n, 3)
-        Teff, logg, [Fe/H] and their errors.
+        Teff, logg, [Fe/H] and their errors; NaN where unknown.
     settings : Settings
         Of the fit.
     noise : float
@@ -82,6 +85,11 @@ class Library:
         """Boolean array, True for the stars that judge and never train."""
         return real_held_out(spectrum.star_id for spectrum in self.spectra)
 
+    @property
+    def labelled(self) -> np.ndarray:
+        """Boolean array, True for the stars whose labels are known."""
+        return np.asarray(np.isfinite(self.core).all(axis=1))
+
     def take(self, chosen: np.ndarray) -> Library:
         """Return the stars for which `chosen` is True."""
         spectra = tuple(s for s, keep in zip(self.spectra, chosen, strict=True) if keep)
@@ -91,7 +99,7 @@ class Library:
 def read_libraries(sources: Sequence[RealSettings], folder: Path, model: LabelModel) -> list[Library]:
     """Read libraries; a star has the labels of the first library that knows it, in all of them.
 
-    Stars outside the model's range, without labels, or reserved for other tests are left out.
+    Stars outside the model's range or reserved for other tests are left out; stars without labels are kept.
     """
     known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     libraries = []
@@ -105,7 +113,9 @@ def read_libraries(sources: Sequence[RealSettings], folder: Path, model: LabelMo
                 known.setdefault(key, (core[i].copy(), errors[i]))
             if key in known:
                 core[i], errors[i] = known[key]
-        usable = _in_range(core, model) & ~reserved(file.stars) & (_coverage(file, model) >= source.coverage)
+        core[~np.isfinite(core).all(1)] = np.nan
+        in_range = _in_range(core, model) | np.isnan(core[:, 0])
+        usable = in_range & ~reserved(file.stars) & (_coverage(file, model) >= source.coverage)
         settings = Settings(preparation=PreparationSettings(clean_sky=False, mask_ao=False, telluric=source.telluric))
         index = np.flatnonzero(usable)
         spectra = tuple(_star_spectrum(file, int(i), source, model) for i in index)
@@ -116,7 +126,7 @@ def read_libraries(sources: Sequence[RealSettings], folder: Path, model: LabelMo
 def _in_range(core: np.ndarray, model: LabelModel) -> np.ndarray:
     column = [model.labels.index(name) for name in CORE]
     low, high = model.label_min[column], model.label_max[column]
-    return np.isfinite(core).all(1) & (core >= low).all(1) & (core <= high).all(1)
+    return np.asarray(((core >= low) & (core <= high)).all(axis=1))
 
 
 def _coverage(file: SpectraFile, model: LabelModel) -> np.ndarray:
@@ -143,6 +153,23 @@ def _star_spectrum(file: SpectraFile, i: int, source: RealSettings, model: Label
         file.frame,
         lsf_fwhm=lsf_fwhm(source.lsf, wave[near]),
     )
+
+
+def label_by_fit(library: Library, model: LabelModel, wave_max: float, *, cancelled: CancelCheck = never) -> Library:
+    """Give stars without labels those of a fit below `wave_max` Angstrom; drop stars that the model does not fit.
+
+    So that stars of which nothing is known can still teach the wavelengths that few known stars cover.
+    """
+    if not library.spectra:
+        return library
+    settings = replace(library.settings, preparation=replace(library.settings.preparation, wave_max=wave_max))
+    fits = fit_labels(library.spectra, model, settings, cancelled=cancelled)
+    column = [model.labels.index(name) for name in CORE]
+    core = np.array([fit.values for fit in fits])[:, column]
+    rms = np.array([np.sqrt(np.mean(np.square(fit.flux - fit.best)[fit.ivar > 0])) for fit in fits])
+    fine = np.array([fit.converged and fit.in_scope and not fit.extrapolated for fit in fits])
+    good = fine & (rms < GOOD_RMS) & _in_range(core, model)
+    return replace(library, core=core, errors=np.tile(FIT_ERRORS, (len(core), 1))).take(good)
 
 
 def known_labels(core: np.ndarray, core_errors: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -188,6 +215,7 @@ def validate(
     dict
         For all stars, giants and dwarfs: n, and for each label median and dispersion; as a card holds it.
     """
+    library = library.take(library.labelled)
     if not library.spectra:
         return {}
     fits = fit_labels(library.spectra, model, library.settings, progress=progress, cancelled=cancelled)
