@@ -1,0 +1,147 @@
+"""How good a label model is, in five tables: ``python -m tests.benchmarks.bench_networks MODEL DATA [--snr 100]``.
+
+MODEL is a model file or a shipped model's name, DATA the folder of the research data. The tables: gradients against the
+physical ones of reference stars; response to one element moved by 0.3 dex, put on the model's own spectra and on the
+physical ones; closure on synthetic spectra that no training saw; real stars held out; stars that two libraries share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+from processing.labels.datasets import read_spectra
+from processing.labels.fit import fit_labels
+from processing.labels.model_file import LabelModel, load_model
+from processing.labels.real_stars import RealSettings, half_range, read_libraries, summarise
+from processing.labels.split import held_back, star_key
+from processing.preparation.lsf import degrading_resampler, lsf_fwhm
+from processing.settings import FitSettings, PreparationSettings, Settings
+from processing.spectrum import StarSpectrum
+
+LIBRARIES = (
+    RealSettings("stars/miles.npz", "2.5"),
+    RealSettings("stars/stelib.npz", "3.2"),
+    RealSettings("stars/indous.npz", "3.25"),
+)
+CLEAN = PreparationSettings(clean_sky=False, mask_ao=False, telluric="none")
+
+
+def as_muse(wave: np.ndarray, flux: np.ndarray, snr: float, rng: np.random.Generator | None) -> StarSpectrum:
+    """Return a synthetic spectrum (R = 10000, air) as MUSE would see it, with noise when `rng` is given."""
+    pixels = np.arange(4750.0, 8800.0, 1.25)
+    resampler, reached, _ = degrading_resampler(wave, wave / 1e4, pixels, lsf_fwhm("muse-udf10", pixels))
+    seen = resampler.matrix @ flux.astype(float)
+    seen /= np.median(seen)
+    error = seen / snr
+    if rng is not None:
+        seen = seen + rng.normal(size=seen.size) * error
+    return StarSpectrum("", pixels, seen.astype(np.float32), (error**-2).astype(np.float32), lsf_fwhm=reached)
+
+
+def gradients(model: LabelModel, data: Path) -> None:
+    from processing.labels.datasets import Grid
+    from processing.labels.witness import reference_gradients
+
+    grid = Grid(model.wave, model.lsf_fwhm, model.continuum, model.frame)
+    stars = reference_gradients(data / "gradients" / "*.npz", grid, model.labels)
+    ours = model.network.flux_and_jacobian(stars.labels)[1].transpose(0, 2, 1)
+    theirs = stars.gradients()
+    print("\nCorrelation of the network's and the physical gradients")
+    print(f"{'':6}" + "".join(f"{name[:6]:>7}" for name in model.labels))
+    for name, one, two in zip(stars.names, ours, theirs, strict=True):
+        print(f"{name:6}" + "".join(f"{np.corrcoef(a, b)[0, 1]:7.2f}" for a, b in zip(one, two, strict=True)))
+    ratio = np.median(ours.std(2) / theirs.std(2), axis=0)
+    print(f"{'ampl.':6}" + "".join(f"{value:7.2f}" for value in ratio))
+
+
+def response(model: LabelModel, data: Path, settings: Settings) -> None:
+    moved = read_npz(data / "perturbed.npz")
+    bases = {star: read_npz(data / "gradients" / f"{star}.npz")["flux"] for star in sorted(set(moved["star"]))}
+    wave = moved["wave_air"]
+    starts = fit_labels([as_muse(wave, flux, 1000, None) for flux in bases.values()], model, settings)
+    found = fit_labels([as_muse(wave, flux, 1000, None) for flux in moved["flux"]], model, settings)
+    base = dict(zip(bases, (fit.values for fit in starts), strict=True))
+    table = defaultdict(list)
+    for star, element, delta, fit in zip(moved["star"], moved["element"], moved["delta"], found, strict=True):
+        table[str(element).lower()].append((fit.values - base[str(star)]) / delta)
+    units = np.where(np.array(model.labels) == "teff", 1000.0, 1.0)
+    print(
+        "\nResponse to one element moved, per dex (Teff: per 1000 K), mean over the stars; first the diagonal by star"
+    )
+    print(f"{'':28}" + "".join(f"{name[:6]:>7}" for name in model.labels))
+    for element, rows in table.items():
+        place = model.labels.index(f"{element}_fe")
+        own = " ".join(f"{row[place]:.2f}" for row in rows)
+        print(f"{element:3}{own:25}" + "".join(f"{value:7.2f}" for value in np.mean(rows, axis=0) / units))
+
+
+def closure(model: LabelModel, data: Path, settings: Settings, snr: float) -> None:
+    spectra = read_spectra(data / "synthetic" / "train_*.npz")
+    truth = np.column_stack([spectra.labels[name] for name in model.labels])
+    inside = held_back(len(spectra)) & ((truth >= model.label_min) & (truth <= model.label_max)).all(1)
+    rng = np.random.default_rng(3)
+    seen = [as_muse(spectra.wave, flux, snr, rng) for flux in spectra.flux[inside]]
+    fits = fit_labels(seen, model, settings)
+    difference = np.array([fit.values for fit in fits]) - truth[inside]
+    error = np.array([fit.errors_scaled() for fit in fits])
+    converged = np.mean([fit.converged for fit in fits])
+    print(
+        f"\nClosure: {len(fits)} synthetic spectra held back, S/N {snr:g} per 1.25 A, {converged:.0%} converged, ",
+        end="",
+    )
+    print(f"velocity {half_range(np.array([fit.rv for fit in fits])):.2f} km/s")
+    print(f"{'label':7}{'median':>9}{'half range':>12}{'error':>9}{'pull':>7}")
+    for i, name in enumerate(model.labels):
+        d, e = difference[:, i], error[:, i]
+        print(f"{name:7}{np.median(d):9.3f}{half_range(d):12.3f}{np.median(e):9.3f}{half_range(d / e):7.2f}")
+
+
+def real_stars(model: LabelModel, data: Path) -> None:
+    libraries = [lib.take(lib.labelled) for lib in read_libraries(LIBRARIES, data, model)]
+    fits = {lib.name: fit_labels(lib.spectra, model, lib.settings) for lib in libraries}
+    print("\nReal stars never trained on: median and half 15.87-84.13 % range of fit - library")
+    for lib in libraries:
+        chosen = lib.held_out
+        judged = [fit for fit, keep in zip(fits[lib.name], chosen, strict=True) if keep]
+        for title, row in summarise(judged, lib.core[chosen], model).items():
+            print(f"{lib.name:8}{title:8}", row)
+    one, two = libraries[0], libraries[1]
+    place = {star_key(s.star_id): i for i, s in enumerate(one.spectra)}
+    pairs = [(place[k], i) for i, s in enumerate(two.spectra) if (k := star_key(s.star_id)) in place]
+    apart = np.array([fits[two.name][j].values - fits[one.name][i].values for i, j in pairs])
+    print(
+        f"\nThe same {len(pairs)} stars in {two.name} and {one.name}: median and half range of the differences"
+    )
+    print("  ".join(f"{n} {np.median(d):+.3g} {half_range(d):.3g}" for n, d in zip(model.labels, apart.T, strict=True)))
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--snr", type=float, default=100.0)
+    parser.add_argument("--prior", type=float, default=0.3, help="width of the prior on [X/Fe], dex; 0: none")
+    arguments = parser.parse_args()
+    model = load_model(arguments.model)
+    settings = replace(Settings(), preparation=CLEAN, fit=FitSettings(abundance_prior=arguments.prior))
+    gradients(model, arguments.data)
+    response(model, arguments.data, settings)
+    closure(model, arguments.data, replace(settings, fit=FitSettings(abundance_prior=0.0)), arguments.snr)
+    real_stars(model, arguments.data)
+
+
+if __name__ == "__main__":
+    main()
