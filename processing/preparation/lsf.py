@@ -91,7 +91,8 @@ def eq1_sigma(fwhm_target: np.ndarray, fwhm_input: np.ndarray) -> tuple[np.ndarr
         True where the input is coarser than the target.
     """
     difference = np.square(fwhm_target) - np.square(fwhm_input)
-    return np.sqrt(np.maximum(difference, 0)) / FWHM_PER_SIGMA, difference < 0
+    # A model at MUSE's own resolution is not coarser or finer by rounding.
+    return np.sqrt(np.maximum(difference, 0)) / FWHM_PER_SIGMA, difference < -1e-4 * np.square(fwhm_target)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from processing.labels.velocity import correlate
 from processing.preparation.air import to_vacuum
 from processing.preparation.masks import NO_DATA, TELLURIC
 from processing.preparation.prepare import Operators, continuum_ratio, observe, prepare
+from processing.preparation.resample import smoothing_matrix
 from processing.settings import FitSettings, PreparationSettings, Settings
 from processing.spectrum import StarSpectrum
 
@@ -171,6 +172,26 @@ def test_gaps_and_missing_ends_leave_the_labels_alone(model):
         treated, untreated = (prepared.flux - ratio * best)[changed], (prepared.flux - best)[changed]
         assert changed.any(axis=1).all()
         assert np.sqrt(np.mean(treated**2)) < gain * np.sqrt(np.mean(untreated**2))
+
+
+def test_a_coarser_input_is_counted_and_followed_or_left_as_published(model):
+    (spectrum,) = observed(model, labels_of(model, DWARF), 0.0, snr=3000)
+    own = np.interp(WAVE, model.wave, model.lsf_fwhm)
+    blurred = replace(spectrum, lsf_fwhm=np.maximum(own, 3.6))
+    smooth = smoothing_matrix((np.maximum(3.6**2 - own**2, 0) / 2.35482**2) / 1.25**2)
+    blurred = replace(blurred, flux=(smooth @ spectrum.flux).astype("f4"))
+    published = Settings(preparation=PreparationSettings(degrade="published"))
+    plain, followed, left = (
+        fit_labels([star], model, settings)[0]
+        for star, settings in ((spectrum, Settings()), (blurred, Settings()), (blurred, published))
+    )
+    assert plain.n_coarser == 0
+    coarser = (model.wave < 6480) & (followed.ivar > 0)
+    assert followed.n_coarser == left.n_coarser == pytest.approx(coarser.sum(), rel=0.02)
+    truth = labels_of(model, DWARF)[0]
+    assert followed.red_chi2 < 0.2 * left.red_chi2
+    for name, within in (("teff", 30.0), ("logg", 0.05), ("fe_h", 0.03)):
+        assert abs(column([followed], name)[0] - truth[model.labels.index(name)]) < within
 
 
 def test_vacuum_wavelengths_give_the_same_star(model):
