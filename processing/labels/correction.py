@@ -169,8 +169,10 @@ def _regress(real: Residuals, noise: np.ndarray, settings: CorrectionSettings, c
         # Leave-one-out residuals of a linear smoother: the residual over one minus the leverage.
         one_minus_leverage = np.square(vectors) @ (1 / (ratio * values + 1))
         scatter[cell[1]] = 1.4826 * np.median(np.abs(vectors @ left / one_minus_leverage), axis=0)
-    known = np.flatnonzero(np.isfinite(scatter))
-    scatter = np.interp(np.arange(scatter.size), known, scatter[known])
+    # Where no star teaches, the physical model may be as wrong as it was found elsewhere.
+    known = np.isfinite(scatter)
+    uncorrected = [1.4826 * np.median(np.abs(real.flux[real.used[:, i], i])) for i in np.flatnonzero(known)]
+    scatter[~known] = np.median(uncorrected)
     return Correction(real.core, settings.lengths, solution, scatter)
 
 
