@@ -83,7 +83,7 @@ check "the command line, from another folder" as_user /usr/share stellacube simu
 check "manual page" inside test -s /usr/share/man/man1/stellacube.1.gz
 
 # With a display
-Xvfb "$display" -screen 0 1920x1200x24 -dpi 96 >/dev/null 2>&1 &
+Xvfb "$display" -screen 0 1920x1200x24 -dpi 96 -ac >/dev/null 2>&1 &
 jobs=$!
 await 10 env DISPLAY="$display" xdotool getmouselocation || { bad "no Xvfb"; exit 1; }
 
@@ -99,7 +99,7 @@ open() {
 close() {
     sleep 3
     picture "$name"
-    DISPLAY=$display xdotool windowclose "$(window 'Stellacube$' | head -1)" 2>/dev/null || true
+    DISPLAY=$display xdotool windowfocus "$(window "Stellacube\$" | head -1)" key ctrl+q || true
     await 10 sh -c "! kill -0 $program" || { bad "$name: does not end"; kill "$program"; }
     check "$name: nothing on the error stream" test ! -s "$top.$name.log"
     [ ! -s "$top.$name.log" ] || sed 's/^/        /' "$top.$name.log"

@@ -247,7 +247,7 @@ def train(
     from processing.selfcheck import version_of
 
     if not version_of("torch"):
-        raise StellacubeError("Training needs PyTorch, which is not installed.", "Install it: pip install torch")
+        raise StellacubeError("Training needs PyTorch, which this installation lacks.", "Train from a checkout.")
     with Console() as console:
         model = train_from_config(config, out, progress=console.progress, cancelled=console.cancelled)
         console.say(f"Model {model.name}, version {model.version}: {len(model.labels)} labels.")

@@ -63,14 +63,19 @@ def test_torch_is_optional(monkeypatch):
     assert "left out" in check_training()
 
 
-def test_the_demo_is_judged(tmp_path, monkeypatch):
-    class Report:
-        failures = ("Teff is off by 500 K (allowed 40).",)
+@pytest.mark.parametrize(("off", "passed"), [(100.0, True), (500.0, False)])
+def test_the_demo_is_judged_for_gross_errors(off, passed, tmp_path, monkeypatch):
+    class Comparison:
+        n_found = n_true = 40
 
-    monkeypatch.setattr("processing.demo.demo", lambda folder, **_: Report())
+        def failures(self, bounds):
+            return [] if off < bounds["teff"][0] else [f"Teff is off by {off:.0f} K."]
+
+    report = types.SimpleNamespace(comparison=Comparison(), seconds={"total": 30.0})
+    monkeypatch.setattr("processing.demo.demo", lambda folder, **_: report)
     (finding,) = carry_out({"demo": engine_checks(tmp_path)["demo"]})
-    assert not finding.passed
-    assert "500 K" in finding.text
+    assert finding.passed is passed
+    assert ("40 of 40 stars" if passed else "500 K") in finding.text
 
 
 def run_command(monkeypatch, checks: dict) -> int:
