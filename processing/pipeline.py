@@ -193,6 +193,7 @@ class _Run:
     def fits(self, spectra: list[StarSpectrum], model: LabelModel, progress: Progress) -> list[LabelFit]:
         """Fit all spectra in blocks fixed by their order, so that an interrupted run gives the same labels."""
         from processing.labels.fit import fit_labels
+        from processing.labels.gradients import check_gradients
 
         size = max(self.settings.fit.batch, 1)
         with self._stage("fit", fit_key(self.session.inputs, self.settings)):
@@ -202,6 +203,7 @@ class _Run:
                 block = spectra[start : start + size]
                 share = part(progress, start / len(spectra), (start + len(block)) / len(spectra))
                 fits = fit_labels(block, model, self.settings, progress=share, cancelled=self.cancelled)
+                fits = check_gradients(fits, model, self.settings, cancelled=self.cancelled)
                 self.session.put_fits(fits, start)
         return list(self.session.fits())
 

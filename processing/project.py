@@ -107,7 +107,7 @@ def extraction_key(files: Sequence[InputFile], settings: Settings) -> str:
 def fit_key(files: Sequence[InputFile], settings: Settings) -> str:
     """Return a hash of all that the fits depend on."""
     models = [file.identity for file in files if file.role == "model"]
-    parts = [to_dict(settings.preparation), to_dict(settings.fit)]
+    parts = [to_dict(settings.preparation), to_dict(settings.fit), to_dict(settings.evidence)]
     return key_of(extraction_key(files, settings), models, parts)
 
 

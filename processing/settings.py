@@ -6,9 +6,12 @@ import dataclasses
 import difflib
 import tomllib
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from processing.errors import StellacubeError
 
@@ -70,7 +73,7 @@ class SolveSettings:
     """Passes after the first one, each with the far wings of every layer's own fluxes."""
     sky: Literal["none", "constant", "patches"] = "patches"
     sky_patch: int = 50
-    """Side of a sky patch in spaxels."""
+    """Side of a sky patch in spaxels; made smaller where the background is not flat."""
     far_wings: bool = True
     """Subtract the wings beyond `PsfSettings.radius` by Fourier transform."""
 
@@ -122,6 +125,24 @@ class FitSettings:
 
 
 @dataclass(frozen=True)
+class EvidenceSettings:
+    """When a label counts as read from its own lines, and as determined by its spectrum."""
+
+    min_gradcorr: float = 0.5
+    """Correlation of the network's gradient with the physical one above which X_flag is 1."""
+    max_teff: float = 200.0
+    max_logg: float = 0.3
+    max_vmic: float = 0.5
+    max_abundance: float = 0.2
+    """Cramer-Rao bounds (K, dex, km/s, dex for [Fe/H] and [X/Fe]) up to which X_info is 1."""
+
+    def limits(self, labels: Sequence[str]) -> np.ndarray:
+        """Return the errors up to which labels count as determined, shape (n_label,)."""
+        special = {"teff": self.max_teff, "logg": self.max_logg, "vmic": self.max_vmic}
+        return np.array([special.get(name, self.max_abundance) for name in labels])
+
+
+@dataclass(frozen=True)
 class CatalogueSettings:
     """What is written."""
 
@@ -144,6 +165,7 @@ class Settings:
     solve: SolveSettings = field(default_factory=SolveSettings)
     preparation: PreparationSettings = field(default_factory=PreparationSettings)
     fit: FitSettings = field(default_factory=FitSettings)
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     catalogue: CatalogueSettings = field(default_factory=CatalogueSettings)
     seed: int = 1
     """Seed of every random number."""

@@ -40,6 +40,7 @@ FIT = (
     Column("n_pix", "", "number of fitted pixels", int),
     Column("n_masked", "", "number of pixels of the model's grid that were masked", int),
     Column("n_replaced", "", "number of pixels with sky-line residuals that were replaced by their neighbours", int),
+    Column("grad_distance", "", "distance to the star whose physical gradients were compared (Eq. 4)"),
 )
 QUALITY = (
     Column("status", "", "how the spectrum was extracted", str),
@@ -66,7 +67,7 @@ def magnitude_column(name: str) -> Column:
 
 
 def label_columns(labels: Sequence[str]) -> tuple[Column, ...]:
-    """Return value, formal error and rescaled error of every label."""
+    """Return value, formal and rescaled error, and the evidence of every label."""
     columns: list[Column] = []
     for name in labels:
         info = LABELS[name]
@@ -76,6 +77,12 @@ def label_columns(labels: Sequence[str]) -> tuple[Column, ...]:
             Column(
                 f"{name}_err_cal", info.unit, f"error of {info.symbol}, rescaled by error_scale, for correlated pixels"
             ),
+            Column(f"{name}_flag", "", f"1 where {name}_gradcorr is above 0.5: the network reads its own lines", int),
+            Column(
+                f"{name}_gradcorr", "", f"correlation of the network's {info.symbol} gradient with physics"
+            ),
+            Column(f"{name}_info", "", f"1 where this spectrum can determine {info.symbol} (Cramer-Rao bound)", int),
+            Column(f"{name}_gradcorr_info", "", f"as {name}_gradcorr, each pixel weighted by its information"),
         ]
     return tuple(columns)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from processing.labels.names import LABELS
-from processing.settings import CatalogueSettings
+from processing.labels.scope import outside
+from processing.settings import CatalogueSettings, Settings
 from processing.spectrum import StarSpectrum
 
 if TYPE_CHECKING:
@@ -22,12 +23,12 @@ MIN_SNR = 10.0
 """Signal-to-noise per pixel, on rescaled errors, below which labels say little."""
 MIN_EDGE = 2.0
 """Distance to the edge of the field, spaxels, below which part of the PSF is lost."""
-MAX_CONTAMINATION = 0.7
+MAX_CONTAMINATION = 0.75
 """Fraction of foreign light above which a small error of the neighbours is a large one of the star."""
 
 
 def judge(
-    spectrum: StarSpectrum, fit: LabelFit | None, model: LabelModel | None, settings: CatalogueSettings
+    spectrum: StarSpectrum, fit: LabelFit | None, model: LabelModel | None, settings: Settings
 ) -> tuple[Quality, str]:
     """Return the quality of one star's labels and the reasons against them.
 
@@ -38,7 +39,8 @@ def judge(
         None: the star was not fitted.
     model : LabelModel or None
         What it was fitted with.
-    settings : CatalogueSettings
+    settings : Settings
+        `catalogue` and `evidence` are used.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def judge(
         return "not fitted", fit.note or "the fit found no labels"
     if not fit.in_scope:
         return "out of scope", fit.note or "the spectrum differs from all that the model knows"
-    poor, check = _poor(spectrum, fit, settings), _check(spectrum, fit, model, settings)
+    poor, check = _poor(spectrum, fit, settings.catalogue), _check(spectrum, fit, model, settings)
     reason = "; ".join(poor + check)
     if poor:
         return "poor", reason
@@ -86,17 +88,17 @@ def _best_correlation(spectrum: StarSpectrum, fit: LabelFit) -> float:
     return float(np.sqrt(signal / (signal + noise)))
 
 
-def _check(spectrum: StarSpectrum, fit: LabelFit, model: LabelModel, settings: CatalogueSettings) -> list[str]:
+def _check(spectrum: StarSpectrum, fit: LabelFit, model: LabelModel, settings: Settings) -> list[str]:
     reasons = []
     meta = spectrum.meta
-    beyond = np.maximum(fit.values - model.label_max, model.label_min - fit.values) > fit.errors_scaled()
-    outside = [LABELS[name].symbol for name, is_outside in zip(fit.labels, beyond, strict=True) if is_outside]
-    if outside:
-        reasons.append(f"outside the training set: {', '.join(outside)}")
+    beyond = outside(model, fit.values, fit.errors_scaled(), settings.evidence)
+    if beyond:
+        reasons.append(f"outside the training set: {', '.join(LABELS[name].symbol for name in beyond)}")
     labels = dict(zip(fit.labels, fit.values, strict=True))
     if labels.get("teff", 0.0) > HOT and labels.get("fe_h", 0.0) < POOR_IN_METALS:
         reasons.append("a much hotter star would look the same")
-    if settings.corr_flux_good * _best_correlation(spectrum, fit) <= fit.corr_flux < settings.corr_flux_good:
+    good = settings.catalogue.corr_flux_good
+    if good * _best_correlation(spectrum, fit) <= fit.corr_flux < good:
         reasons.append(f"noise hides the lines: flux and best fit correlate by {fit.corr_flux:.2f}")
     if meta.get("multistar"):
         reasons.append("more than one star shares the spectrum")

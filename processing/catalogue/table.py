@@ -12,8 +12,10 @@ import numpy as np
 from processing.catalogue.columns import Column, all_columns
 from processing.catalogue.quality import judge
 from processing.errors import StellacubeError
+from processing.labels.gradients import flags, informative
 from processing.labels.names import LABELS
 from processing.provenance import Provenance
+from processing.settings import EvidenceSettings
 from processing.spectrum import StarSpectrum
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ def _row(
     spectrum: StarSpectrum, fit: LabelFit | None, model: LabelModel | None, provenance: Provenance
 ) -> dict[str, Any]:
     """Return one star's values by column name."""
-    quality, reason = judge(spectrum, fit, model, provenance.settings.catalogue)
+    quality, reason = judge(spectrum, fit, model, provenance.settings)
     meta = spectrum.meta
     row: dict[str, Any] = {
         "stellar_id": spectrum.star_id,
@@ -130,11 +132,11 @@ def _row(
     if model is not None:
         row |= {"model": model.name, "model_version": model.version}
     if fit is not None and model is not None:
-        row |= _fit_values(fit)
+        row |= _fit_values(fit, provenance.settings.evidence)
     return row
 
 
-def _fit_values(fit: LabelFit) -> dict[str, Any]:
+def _fit_values(fit: LabelFit, settings: EvidenceSettings) -> dict[str, Any]:
     errors, scaled = fit.errors(), fit.errors_scaled()
     row: dict[str, Any] = {
         name: getattr(fit, name)
@@ -150,6 +152,14 @@ def _fit_values(fit: LabelFit) -> dict[str, Any]:
             "n_replaced",
         )
     }
+    row["grad_distance"] = fit.grad_distance
     for index, name in enumerate(fit.labels):
         row |= {name: fit.values[index], f"{name}_err": errors[index], f"{name}_err_cal": scaled[index]}
+    if fit.gradcorr is not None and fit.gradcorr_info is not None:
+        good, known = flags(fit, settings), informative(fit, settings)
+        for index, name in enumerate(fit.labels):
+            row |= {
+                f"{name}_flag": good[index], f"{name}_gradcorr": fit.gradcorr[index], f"{name}_info": known[index],
+                f"{name}_gradcorr_info": fit.gradcorr_info[index],
+            }  # fmt: skip
     return row

@@ -16,7 +16,7 @@ from processing.labels.marquardt import Problem, Solution, minimise
 from processing.labels.normal import Emulator, NormalEquations
 from processing.labels.priors import AbundancePrior
 from processing.labels.representatives import core_labels, representative_labels
-from processing.labels.scope import describe
+from processing.labels.scope import describe, outside
 from processing.labels.velocity import correlate
 from processing.preparation.masks import NO_DATA
 from processing.preparation.prepare import (
@@ -76,8 +76,8 @@ class LabelFit:
         Pixels fitted, not fitted, replaced for a sky-line residual (input pixels), and fitted where the input is
         coarser than the model.
     converged, extrapolated, in_scope : bool
-        Whether the minimum was reached; a label lies outside the training range; the object looks like the stars
-        that the model knows.
+        Whether the minimum was reached; a label that the spectrum determines lies outside what the model was trained
+        on (`processing.labels.scope.outside`); the object looks like the stars that the model knows.
     wave : ndarray, shape (n_pix,)
         The model's grid, Angstrom in its frame, at rest.
     flux, ivar : ndarray, shape (n_pix,), float32
@@ -88,6 +88,15 @@ class LabelFit:
         Why a pixel was not fitted (`processing.preparation.masks.MASK_NAMES`).
     note : str
         Sentences for the user; empty when all is well.
+    lsf_fwhm : ndarray, shape (n_pix,), or None
+        Resolution at which the star was fitted, FWHM in Angstrom; None: the model's own.
+    gradcorr, gradcorr_info : ndarray, shape (n_label,), or None
+        How the network's gradients agree with the physical ones, each fitted pixel alike, and each by its information
+        (`processing.labels.gradients.check_gradients`, as what follows); None before they are checked.
+    bound : ndarray, shape (n_label,), or None
+        Cramer-Rao bounds of this spectrum from physical gradients, with rescaled errors and without priors.
+    grad_distance : float
+        Distance to the template of the physical gradients (Eq. 4).
     """
 
     star_id: str
@@ -112,6 +121,11 @@ class LabelFit:
     best: np.ndarray
     mask_reason: np.ndarray
     note: str = ""
+    lsf_fwhm: np.ndarray | None = None
+    gradcorr: np.ndarray | None = None
+    gradcorr_info: np.ndarray | None = None
+    bound: np.ndarray | None = None
+    grad_distance: float = float("nan")
 
     @property
     def rv_err(self) -> float:
@@ -213,6 +227,7 @@ class _Batch:
         self.stars, self.model, self.settings = stars, model, settings
         self.operators, self.cancelled = operators, cancelled
         reached = operators.reached(stars[0])
+        self.reached = reached
         self.emulator = Emulator.at_resolution(model.network, model.wave, model.lsf_fwhm, reached)
         self.prior = AbundancePrior(model.labels, settings.fit.abundance_prior)
         span = settings.fit.extrapolation * (model.label_max - model.label_min)
@@ -306,13 +321,15 @@ class _Batch:
         in_scope, sentences = describe(model, labels, flux, best, error, fitted)
         if not converged:
             sentences.append("The fit did not converge.")
+        scaled = design.propagated(resampler, good, variance, prepared.continuum[i], scale)
+        errors = np.sqrt(np.diag(scaled)[:-1])
         return LabelFit(
             star_id=star.star_id,
             labels=model.labels,
             values=labels,
             rv=float(prepared.velocity[i] + shift),
             covariance=design.formal(),
-            covariance_scaled=design.propagated(resampler, good, variance, prepared.continuum[i], scale),
+            covariance_scaled=scaled,
             error_scale=scale,
             red_chi2=float(np.mean(np.square(deviation[fitted]))),
             corr_flux=float(np.corrcoef(flux[fitted], best[fitted])[0, 1]),
@@ -321,7 +338,7 @@ class _Batch:
             n_replaced=star.n_replaced,
             n_coarser=int(prepared.n_coarser[i]),
             converged=converged,
-            extrapolated=bool(((labels < model.label_min) | (labels > model.label_max)).any()),
+            extrapolated=bool(outside(model, labels, errors, self.settings.evidence)),
             in_scope=in_scope,
             wave=model.wave,
             flux=np.where(prepared.weight[i] > 0, flux, np.nan).astype(np.float32),
@@ -329,6 +346,7 @@ class _Batch:
             best=best.astype(np.float32),
             mask_reason=prepared.reason[i],
             note=" ".join(sentences),
+            lsf_fwhm=self.reached,
         )
 
 

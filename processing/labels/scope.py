@@ -11,6 +11,7 @@ from processing.labels.representatives import core_labels
 
 if TYPE_CHECKING:
     from processing.labels.model_file import LabelModel
+    from processing.settings import EvidenceSettings
 
 _BLOCK = 20
 """Pixels over which residuals are averaged: wider than any line."""
@@ -19,6 +20,47 @@ _MISMATCH = 0.012
 _EMISSION = 10.0
 _EMISSION_HEIGHT = 0.15
 """Emission stands out by this many robust sigma and this much normalised flux, in two pixels side by side."""
+
+TRUSTED = {"teff": (3800.0, 7000.0), "fe_h": (-1.5, 0.5)}
+"""K and dex: beyond, labels are extrapolated even where a few training stars lie (section 3 of the paper)."""
+EDGE = 0.05
+"""Part of the training range by which a label may lie beyond it: less than models err by at the edges."""
+NEIGHBOURHOOD = {"teff": 400.0, "logg": 0.7, "fe_h": 0.5}
+"""A star without a training star in the ellipsoid of these semi-axes (K, dex) lies where there were none."""
+
+
+def outside(model: LabelModel, labels: np.ndarray, errors: np.ndarray, settings: EvidenceSettings) -> tuple[str, ...]:
+    """Name the labels by which a star lies outside what its model was trained on.
+
+    A label counts when it is determined well enough to tell (what a spectrum hardly constrains says nothing about the
+    star) and beyond the trusted range by more than its error, or beyond the training range by 5 % of it as well.
+
+    Parameters
+    ----------
+    model : LabelModel
+    labels, errors : ndarray, shape (n_label,)
+        Fitted labels and their rescaled errors.
+    settings : EvidenceSettings
+        The errors up to which labels count as determined.
+
+    Returns
+    -------
+    tuple of str
+        Machine names; Teff, log g and [Fe/H] together where each is within its range but no training star is near.
+    """
+    trusted = np.array([TRUSTED.get(name, (-np.inf, np.inf)) for name in model.labels])
+    known = errors <= settings.limits(model.labels)
+    margin = np.maximum(errors, EDGE * (model.label_max - model.label_min))
+    untrusted = np.maximum(labels - trusted[:, 1], trusted[:, 0] - labels) > errors
+    untrained = np.maximum(labels - model.label_max, model.label_min - labels) > margin
+    beyond = known & (untrusted | untrained)
+    found = tuple(name for name, is_beyond in zip(model.labels, beyond, strict=True) if is_beyond)
+    core = [i for i, name in enumerate(model.labels) if name in NEIGHBOURHOOD]
+    axes = np.array([NEIGHBOURHOOD[model.labels[i]] for i in core])
+    apart = np.square((model.training_labels[:, core] - labels[core]) / axes).sum(axis=1)
+    if not found and known[core].all() and apart.min(initial=np.inf) > 1:
+        return tuple(model.labels[i] for i in core)
+    return found
 
 
 def describe(
@@ -66,7 +108,7 @@ def _limits(model: LabelModel, labels: np.ndarray) -> list[str]:
             (model.label_min[i], model.label_min[i] - labels[i], "below"),
             (model.label_max[i], labels[i] - model.label_max[i], "above"),
         ):
-            if beyond > 0.05 * span[i]:
+            if beyond > EDGE * span[i]:
                 sentences.append(
                     f"{info.symbol} is {word} {edge:.{info.decimals}f}{unit}, where the model's range ends."
                 )

@@ -16,7 +16,7 @@ from processing.catalogue.export import FORMATS, from_fits_bytes, read_catalogue
 from processing.catalogue.table import build_catalogue
 from processing.errors import StellacubeError
 from processing.provenance import InputFile, Provenance
-from processing.settings import CatalogueSettings, Settings
+from processing.settings import CatalogueSettings, EvidenceSettings, Settings
 
 ORIGIN = Provenance(
     (InputFile("cube", "cube.fits", 5, "f00d", "/data/cube.fits"),),
@@ -25,7 +25,9 @@ ORIGIN = Provenance(
     "1.2",
     created="2020-01-01T00:00:00",
 )
+SURE = {"covariance_scaled": np.diag([50.0**2, 0.05**2, 1.0])}
 FIRST = ["stellar_id", "ra", "dec", "mag_F606W", "x", "y", "snr_muse", "snr_der", "teff", "teff_err", "teff_err_cal"]
+EVIDENCE = {"teff_gradcorr": [0.9, np.nan], "teff_flag": [1, 0], "teff_info": [0, 0], "fe_h_info": [1, 0]}
 LAST = ["quality", "quality_reason", "model", "model_version", "cube", "date"]
 
 
@@ -73,6 +75,19 @@ def test_every_fit_goes_to_its_own_star(catalogue, stars):
     assert table["teff_err_cal"][0] == pytest.approx(300.0)
     assert table["rv_err"][0] == pytest.approx(3.0)
     assert table["snr_muse"][0] == pytest.approx(stars[0].snr)
+
+
+def test_every_label_has_its_evidence(stars):
+    known = np.array([0.9, 0.4]), np.array([0.8, 0.7]), np.array([250.0, 0.1])
+    fits = [fit_of(stars[0], **dict(zip(("gradcorr", "gradcorr_info", "bound"), known, strict=True)))]
+    table = build_catalogue(stars[:2], [*fits, fit_of(stars[1])], MODEL, ORIGIN).table
+    for name, values in EVIDENCE.items():
+        assert np.array_equal(table[name], values, equal_nan=True), name
+    assert list(table["fe_h_flag"]) == [0, 0]
+    assert table["fe_h_gradcorr_info"][0] == 0.7
+    strict = replace(ORIGIN, settings=Settings(evidence=EvidenceSettings(min_gradcorr=0.95, max_teff=300.0)))
+    row = build_catalogue(stars[:1], fits, MODEL, strict).table[0]
+    assert (row["teff_flag"], row["teff_info"]) == (0, 1)
 
 
 def test_a_star_without_a_fit_has_no_labels(catalogue):
@@ -216,7 +231,9 @@ def quality(fit, **meta):
         ({"error_scale": 20.0}, {}, "poor", "signal-to-noise is 8"),
         ({"converged": False}, {}, "poor", "converge"),
         ({"extrapolated": True, "values": np.array([7050.0, 0.0])}, {}, "good", ""),
-        ({"values": np.array([7400.0, -3.0])}, {}, "check", "outside the training set: Teff, [Fe/H]"),
+        ({"values": np.array([7400.0, -3.0]), **SURE}, {}, "check", "outside the training set: Teff, [Fe/H]"),
+        ({"values": np.array([7400.0, -1.0])}, {}, "good", ""),  # an error of 300 K leaves that open
+        ({"values": np.array([5000.0, -1.6]), **SURE}, {}, "check", "outside the training set: [Fe/H]"),
         ({"values": np.array([6300.0, -2.2])}, {}, "check", "a much hotter star"),
         ({}, {"multistar": True}, "check", "more than one star"),
         ({}, {"edge_dist": 1.0}, "check", "edge"),

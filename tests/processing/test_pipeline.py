@@ -15,6 +15,7 @@ from stand_ins import MODEL, fit_of, spectrum
 import processing.cube
 import processing.extraction.extract
 import processing.labels.fit
+import processing.labels.gradients
 import processing.labels.model_file
 from processing.errors import Cancelled, StellacubeError
 from processing.pipeline import RunInputs, extract_only, fit_only, run
@@ -87,6 +88,7 @@ def stages(monkeypatch):
     monkeypatch.setattr(processing.cube, "MuseCube", FakeCube)
     monkeypatch.setattr(processing.extraction.extract, "extract", stages.extract)
     monkeypatch.setattr(processing.labels.fit, "fit_labels", stages.fit)
+    monkeypatch.setattr(processing.labels.gradients, "check_gradients", lambda fits, *_, **__: fits)
     monkeypatch.setattr(processing.labels.model_file, "load_model", lambda path: MODEL)
     return stages
 
