@@ -73,7 +73,7 @@ class SolveSettings:
     """Passes after the first one, each with the far wings of every layer's own fluxes."""
     sky: Literal["none", "constant", "patches"] = "patches"
     sky_patch: int = 50
-    """Side of a sky patch in spaxels; made smaller where the background is not flat."""
+    """Distance of the sky's knots in spaxels; made smaller where the background is not flat."""
     far_wings: bool = True
     """Subtract the wings beyond `PsfSettings.radius` by Fourier transform."""
 

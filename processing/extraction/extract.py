@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from processing.checkpoint import Checkpoint
+from processing.extraction.background import sky_patch
 from processing.extraction.layer_model import StarField, Unresolved
 from processing.extraction.psf import PsfModel
 from processing.extraction.psf_fit import WIDEST, core_radius, fit_psf
 from processing.extraction.register import Registration, register
 from processing.extraction.solve import Solution, solve_cube
-from processing.extraction.sources import SourceTable, field_image, require_stars, select_sources
+from processing.extraction.sources import FieldImage, SourceTable, field_image, require_stars, select_sources
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
-from processing.settings import Settings
+from processing.settings import Settings, SolveSettings
 from processing.spectrum import MetaValue, StarSpectrum
 
 if TYPE_CHECKING:
@@ -102,17 +103,31 @@ def extract(
     left = np.flatnonzero(np.isin(sources.status, ("faint", "confused")) & (sources.flux_predicted > 0))
     unresolved = Unresolved(sources.x[left], sources.y[left], sources.flux_predicted[left]) if left.size else None
     workers = settings.workers or min(2, os.cpu_count() or 1)
-    psf = _load_psf(checkpoint)
-    if psf is None:
-        snr = np.where(sources.status[modelled] == "extracted", sources.snr_predicted[modelled], np.nan)
-        psf = fit_psf(
-            cube, x, y, snr, settings.psf.fwhm or registration.fwhm, settings.psf, solve=settings.solve,
-            unresolved=unresolved, workers=workers, progress=part(progress, 0.15, 0.4), cancelled=cancelled,
-        )  # fmt: skip
+    block = checkpoint.load("psf") if checkpoint is not None else None
+    if block is None:
+        single = sources.extracted[modelled] & ~sources.multistar[modelled]
+        snr = np.where(single, sources.snr_predicted[modelled], np.nan)
+        fwhm = settings.psf.fwhm or registration.fwhm
+
+        def fit(solve: SolveSettings, share: Progress) -> PsfModel:
+            return fit_psf(
+                cube, x, y, snr, fwhm, settings.psf, solve=solve, unresolved=unresolved, workers=workers,
+                progress=share, cancelled=cancelled,
+            )  # fmt: skip
+
+        solve = settings.solve
+        psf = fit(solve, part(progress, 0.15, 0.35))
+        band, wave = _band(cube, overview, image)
+        side = sky_patch(x, y, band, psf, wave, solve.sky_patch)
+        if side != solve.sky_patch and solve.sky == "patches":
+            solve = replace(solve, sky_patch=side)
+            psf = fit(solve, part(progress, 0.35, 0.4))
+        block = psf.to_arrays() | {"sky_patch": np.array(solve.sky_patch)}
         if checkpoint is not None:
-            checkpoint.save("psf", psf.to_arrays())
+            checkpoint.save("psf", block)
+    psf, solve = PsfModel.from_arrays(block), replace(settings.solve, sky_patch=int(block["sky_patch"]))
     radius = core_radius(settings.psf, float(np.max(psf.fwhm(cube.wave))), cube.shape[1:])
-    field = StarField(x, y, psf, cube.shape[1:], radius, settings.solve, unresolved)
+    field = StarField(x, y, psf, cube.shape[1:], radius, solve, unresolved)
     solution = solve_cube(
         cube, field, workers=workers, checkpoint=checkpoint, progress=part(progress, 0.4, 1.0), cancelled=cancelled
     )
@@ -136,9 +151,13 @@ def _registration(
     return registration
 
 
-def _load_psf(checkpoint: Checkpoint | None) -> PsfModel | None:
-    block = checkpoint.load("psf") if checkpoint is not None else None
-    return None if block is None else PsfModel.from_arrays(block)
+def _band(cube: MuseCube, overview: CubeOverview, image: FieldImage) -> tuple[FieldImage, float]:
+    """Return a narrow band near the middle of the cube that has data, and its wavelength in Angstrom."""
+    covered = np.isfinite(overview.bands).sum((1, 2))
+    full = np.flatnonzero(covered >= 0.9 * covered.max())
+    k = int(full[np.argmin(np.abs(full - len(covered) // 2))])
+    wave = float(cube.wave[overview.band_start[k] : overview.band_start[k + 1]].mean())
+    return FieldImage(overview.bands[k], image.variance), wave
 
 
 def _spectra(

@@ -136,47 +136,45 @@ class FarWings:
         return irfft2(rfft2(grid) * transfer, s=self.size)[(slice(None), *self.window)]
 
 
-def sky_patches(used: np.ndarray, kind: str, side: int) -> np.ndarray:
-    """Return the sky patch (0, 1, ...) of every used pixel, shape (n_pixel,); -1 throughout without a sky.
-
-    Patches are equal parts, about `side` spaxels wide, of the box around the used pixels. A patch with less than a
-    tenth of its pixels in use belongs to its fullest neighbour's side: it joins the patch with the nearest centre.
-    """
-    y, x = np.nonzero(used)
-    if kind == "none":
-        return np.full(x.size, -1)
-    if kind == "constant":
-        return np.zeros(x.size, dtype=int)
-    parts, sizes = [], []
-    for v in (y, x):
-        extent = v.max() - v.min() + 1
-        n = max(1, round(extent / side))
-        parts.append((v - v.min()) * n // extent)
-        sizes.append(extent / n)
-    patch = parts[0] * (parts[1].max() + 1) + parts[1]
-    members = np.bincount(patch)
-    full = np.flatnonzero(members >= 0.1 * sizes[0] * sizes[1])
-    centre = np.stack([np.bincount(patch, v) / np.maximum(members, 1) for v in (x, y)], axis=1)
-    lookup = np.arange(members.size)
-    for p in np.setdiff1d(np.flatnonzero(members), full):
-        lookup[p] = full[np.argmin(((centre[full] - centre[p]) ** 2).sum(1))]
-    return np.unique(lookup[patch], return_inverse=True)[1]
-
-
 def background_matrix(used: np.ndarray, kind: str, side: int, unresolved: np.ndarray | None = None) -> Any:
     """Return the background's components as a sparse matrix (n_component, n_pixel).
 
-    One per sky patch (`sky_patches`), and the image of unresolved stars (n_pixel,) where there is one.
+    The sky is one constant, or a surface that is linear between knots about `side` spaxels apart: each knot's component
+    falls from 1 to 0 at its neighbours. The image of unresolved stars (n_pixel,) is one more component.
+
+    Parameters
+    ----------
+    used : ndarray of bool, shape (ny, nx)
+    kind : {"none", "constant", "patches"}
+    side : int
+    unresolved : ndarray, shape (n_pixel,), optional
     """
     from scipy.sparse import csr_matrix, vstack
 
-    patch = sky_patches(used, kind, side)
-    keep = np.flatnonzero(patch >= 0)
-    n_patch = int(patch.max()) + 1 if keep.size else 0
-    sky = csr_matrix((np.ones(keep.size, np.float32), (patch[keep], keep)), shape=(n_patch, patch.size))
+    y, x = np.nonzero(used)
+    if kind == "none":
+        sky = csr_matrix((0, x.size), dtype=np.float32)
+    elif kind == "constant":
+        sky = csr_matrix(np.ones((1, x.size), np.float32))
+    else:
+        (jx, fx, nx), (jy, fy, _) = _knots(x, side), _knots(y, side)
+        corners = [(jy + b) * nx + jx + a for b in (0, 1) for a in (0, 1)]
+        shares = [(fy if b else 1 - fy) * (fx if a else 1 - fx) for b in (0, 1) for a in (0, 1)]
+        data, rows = np.concatenate(shares).astype(np.float32), np.concatenate(corners)
+        sky = csr_matrix((data, (rows, np.tile(np.arange(x.size), 4))))
+        sky = sky[np.flatnonzero(np.asarray(sky.sum(1)).ravel() > 1.0)]  # a knot in a hole has nothing to say
     if unresolved is None or not unresolved.any():
         return sky
     return vstack([sky, csr_matrix(unresolved.astype(np.float32)[None, :])], format="csr")
+
+
+def _knots(v: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the knot below each coordinate, the fraction of the way to the next one, and the number of knots."""
+    extent = v.max() - v.min() + 1
+    n = max(1, round(extent / side))
+    position = (v - v.min() + 0.5) / extent * n
+    below = np.minimum(position.astype(int), n - 1)
+    return below, position - below, n + 1
 
 
 def narrowest_order(x: np.ndarray, y: np.ndarray, reach: float) -> np.ndarray:

@@ -34,7 +34,7 @@ MODEL_ERROR = 0.01
 """Assumed error of the PSF relative to the star's own light: keeps one bright star from deciding alone."""
 PRIOR_SIGMA = np.array([np.inf, 0.5, 0.15, 0.15, 2.0, 2.0, 3e-3, 3e-3, 3e-3, 3e-3])
 """Width of the Gaussian priors around the start, so that faint fields stay sensible."""
-LOWEST = np.array([0.8, 1.2, -0.6, -0.6, -5.0, -5.0, -0.05, -0.05, -0.05, -0.05])
+LOWEST = np.array([0.8, 1.6, -0.6, -0.6, -5.0, -5.0, -0.05, -0.05, -0.05, -0.05])
 WIDEST = 10.0
 """Largest FWHM of a star, spaxels (2 arcsec of seeing): a wider galaxy core must not pass for a star."""
 HIGHEST = np.array([WIDEST, 12.0, 0.6, 0.6, 5.0, 5.0, 0.05, 0.05, 0.05, 0.05])

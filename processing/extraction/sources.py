@@ -9,7 +9,7 @@ import numpy as np
 
 from processing.errors import StellacubeError
 from processing.extraction.linear import NormalFactor, background_matrix, light_on, make_stamps, narrowest_order
-from processing.extraction.psf import constant_psf
+from processing.extraction.psf import PsfModel, constant_psf
 from processing.settings import PsfSettings, SourceSettings
 
 if TYPE_CHECKING:
@@ -232,18 +232,29 @@ def _zero_point(
 
 def measured_fluxes(x: np.ndarray, y: np.ndarray, image: FieldImage, fwhm: float, beta: float) -> np.ndarray:
     """Return PSF fluxes of all stars at once on the white-light image, with a round Moffat."""
-    order = narrowest_order(x, y, 8.0 * fwhm + 1.0)
     psf = constant_psf("moffat", fwhm, beta, np.array([0.0, 1.0]), 0.0, 0.0)
-    parameters = psf.parameters(0.0)
-    stamps = make_stamps(x[order], y[order], image.valid, 4.0 * fwhm, taper=False)
-    matrix = stamps.matrix(stamps.profile("moffat", parameters, stamps.x, stamps.y))
-    sky = background_matrix(image.valid, "patches", 50)
+    return fit_image(x, y, image, psf, 0.0, background_matrix(image.valid, "patches", 50))[0]
+
+
+def fit_image(
+    x: np.ndarray, y: np.ndarray, image: FieldImage, psf: PsfModel, wave: float, sky: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the stars' fluxes (n_star,) on one image, and what is left of it, shape (ny, nx)."""
+    radius = 4.0 * float(psf.fwhm(wave))
+    order = narrowest_order(x, y, 2.0 * radius + 1.0)
+    px, py = psf.positions(x[order], y[order], wave)
+    stamps = make_stamps(px, py, image.valid, radius, taper=False)
+    matrix = stamps.matrix(stamps.profile(psf.profile, psf.parameters(wave), px, py))
     weight = 1.0 / image.variance[image.valid]
     factor = NormalFactor(matrix, sky, weight)
     data = (weight * image.white[image.valid])[:, None]
+    solution = factor.solve(np.concatenate([matrix @ data, sky @ data]))[:, 0]
     flux = np.empty(x.size)
-    flux[order] = factor.solve(np.concatenate([matrix @ data, sky @ data]))[: x.size, 0]
-    return flux
+    flux[order] = solution[: x.size]
+    residual = np.zeros(image.white.shape)
+    model = matrix.T @ solution[: x.size] + sky.T @ solution[x.size :]
+    residual[image.valid] = image.white[image.valid] - model
+    return flux, residual
 
 
 def _flux_noise(x: np.ndarray, y: np.ndarray, image: FieldImage, fwhm: float, beta: float) -> np.ndarray:

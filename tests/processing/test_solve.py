@@ -10,7 +10,7 @@ from star_fields import Field, make_field
 
 from processing.errors import Cancelled
 from processing.extraction.layer_model import StarField, Unresolved
-from processing.extraction.linear import narrowest_order, sky_patches
+from processing.extraction.linear import background_matrix, narrowest_order
 from processing.extraction.psf import PsfModel, constant_psf
 from processing.extraction.solve import solve_batch, solve_cube
 from processing.settings import SolveSettings
@@ -47,7 +47,7 @@ def test_fluxes_and_errors_are_those_of_dense_least_squares(field):
         stars_of(field, far_wings=False, sky="patches", sky_patch=30), field.data[:9], field.ivar[:9], WAVE[:9]
     )
     psf, used = true_psf(field), (field.ivar[:9] > 0).any(0)
-    patch = sky_patches(used, "patches", 30)
+    sky = background_matrix(used, "patches", 30).toarray()
     for i in (0, 4, 8):
         good = field.ivar[i][used] > 0
         columns = []
@@ -56,7 +56,7 @@ def test_fluxes_and_errors_are_those_of_dense_least_squares(field):
         for k in range(field.x.size):
             near = (xx - np.rint(centre[0][k])) ** 2 + (yy - np.rint(centre[1][k])) ** 2 <= 15.0**2
             columns.append((psf.stamp(field.x[k], field.y[k], WAVE[i], field.shape[1:]) * near)[used][good])
-        design = np.stack([*columns, *[(patch == p)[good] for p in range(patch.max() + 1)]], axis=1)
+        design = np.stack([*columns, *sky[:, good]], axis=1)
         weight = field.ivar[i][used][good].astype(float)
         normal = design.T @ (weight[:, None] * design)
         expected = np.linalg.solve(normal, design.T @ (weight * field.data[i][used][good]))
@@ -203,12 +203,15 @@ def test_ordering_keeps_the_band_narrow():
     assert np.abs(i - j).max() < 80
 
 
-def test_sky_patches_cover_the_field_and_join_slivers():
+def test_the_sky_is_a_continuous_surface():
     used = np.ones((100, 160), bool)
     used[:, :20] = False
-    used[0, 0] = True
-    patch = sky_patches(used, "patches", 50)
-    assert patch.size == used.sum()
-    counts = np.bincount(patch)
-    assert counts.min() > 500
-    assert (sky_patches(used, "none", 50) == -1).all()
+    used[30:60, 60:90] = False
+    sky = background_matrix(used, "patches", 50).toarray()
+    np.testing.assert_allclose(sky.sum(0), 1.0, atol=1e-6)
+    yy, xx = np.nonzero(used)
+    plane = 3.0 + 0.02 * xx - 0.05 * yy
+    coefficients = np.linalg.lstsq(sky.T, plane, rcond=None)[0]
+    np.testing.assert_allclose(sky.T @ coefficients, plane, atol=1e-5)
+    assert background_matrix(used, "none", 50).shape[0] == 0
+    assert background_matrix(used, "constant", 50).shape[0] == 1
