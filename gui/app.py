@@ -57,6 +57,7 @@ def main(paths: Sequence[str | Path] = ()) -> int:
     int
     """
     faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the window can close: Qt would swallow a KeyboardInterrupt
     start_log()
     application = make_application()
     from gui.garbage import GarbageKeeper

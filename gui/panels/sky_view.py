@@ -117,11 +117,11 @@ class SkyView(pg.PlotWidget):
         """Return the star whose ring is under a position, or ""."""
         if not len(self._places) or not self._stars.isVisible():
             return ""
-        distance = np.hypot(self._places[:, 0] - x, self._places[:, 1] - y) / self._pixel()
+        distance = np.hypot(self._places[:, 0] - x, self._places[:, 1] - y) / self.pixel()
         nearest = int(np.argmin(distance))
         return self._names[nearest] if distance[nearest] <= REACH else ""
 
-    def _pixel(self) -> float:
+    def pixel(self) -> float:
         """Image pixels per device-independent pixel of the screen."""
         return float(self.box.viewPixelSize()[0]) or 1.0
 
@@ -167,20 +167,19 @@ class SkyView(pg.PlotWidget):
             self.stepped.emit(step)
 
     def _on_range(self) -> None:
-        self.overlay.screen_scale = self._pixel()
         self.overlay.update()
 
 
 class _Overlay(QWidget):
     """Compass and scale bar, painted over the view; the mouse goes through it."""
 
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
+    def __init__(self, view: SkyView) -> None:
+        super().__init__(view)
+        self._view = view
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.north: tuple[float, float] | None = None
         self.east: tuple[float, float] | None = None
         self.pixel_scale = math.nan
-        self.screen_scale = 1.0
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw light lines on a dark halo, readable on every image."""
@@ -196,7 +195,7 @@ class _Overlay(QWidget):
             self._draw_compass(painter)
 
     def _draw_bar(self, painter: QPainter) -> None:
-        per_point = self.pixel_scale * self.screen_scale
+        per_point = self.pixel_scale * self._view.pixel()
         length, label = scale_bar(per_point, self.width() / 4)
         size = length / per_point
         y, x = self.height() - 14.0, 14.0
