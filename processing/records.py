@@ -7,10 +7,13 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
+
+from processing.errors import StellacubeError
 
 T = TypeVar("T")
 
@@ -32,16 +35,17 @@ def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def unpack_arrays(data: bytes) -> dict[str, np.ndarray]:
-    """Return the arrays that `pack_arrays` stored."""
-    (length,) = _LENGTH.unpack_from(data)
-    start = _LENGTH.size + length
-    arrays = {}
-    for name, code, shape in json.loads(data[_LENGTH.size : start]):
-        dtype = np.dtype(code)
-        count = math.prod(shape)
-        arrays[name] = np.frombuffer(data, dtype, count, start).reshape(shape).copy()
-        start += count * dtype.itemsize
-    return arrays
+    """Return the arrays that `pack_arrays` stored; a StellacubeError if the bytes are none."""
+    with _readable():
+        (length,) = _LENGTH.unpack_from(data)
+        start = _LENGTH.size + length
+        arrays = {}
+        for name, code, shape in json.loads(data[_LENGTH.size : start]):
+            dtype = np.dtype(code)
+            count = math.prod(shape)
+            arrays[name] = np.frombuffer(data, dtype, count, start).reshape(shape).copy()
+            start += count * dtype.itemsize
+        return arrays
 
 
 def digest(array: np.ndarray) -> str:
@@ -79,12 +83,31 @@ def pack(record: Any, share: Callable[[np.ndarray], str], shared: tuple[str, ...
 
 
 def unpack(kind: type[T], data: bytes, shared: Callable[[str], np.ndarray]) -> T:
-    """Return the record that `pack` stored; `shared` finds a shared array by its name."""
+    """Return the record that `pack` stored; `shared` finds a shared array by its name.
+
+    Raises
+    ------
+    StellacubeError
+        If the bytes are damaged, or the record has other fields in this version of the program.
+    """
     arrays = unpack_arrays(data)
-    plain: dict[str, Any] = json.loads(str(arrays.pop(_PLAIN)))
-    references: dict[str, str] = json.loads(str(arrays.pop(_SHARED)))
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
-    return kind(**values, **arrays, **{name: shared(key) for name, key in references.items()})
+    with _readable():
+        plain: dict[str, Any] = json.loads(str(arrays.pop(_PLAIN)))
+        references: dict[str, str] = json.loads(str(arrays.pop(_SHARED)))
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+        return kind(**values, **arrays, **{name: shared(key) for name, key in references.items()})
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what goes wrong with foreign bytes into a sentence."""
+    try:
+        yield
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise StellacubeError(
+            "The session file holds a record that cannot be read: it is damaged, or another version wrote it.",
+            "Choose another output folder, or overwrite it with --overwrite.",
+        ) from error
 
 
 def _item(value: Any) -> Any:

@@ -184,6 +184,16 @@ def test_a_newer_session_is_refused(path):
         Session.open(path)
 
 
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04" + bytes(40), bytes(16), b"\x02" + bytes(7) + b"[]"])
+def test_a_damaged_record_is_a_sentence(path, data):
+    with Session.create(path, INPUTS, Settings()) as session:
+        session.put_extraction(sources(1), [spectrum("s0", 0)], {})
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE spectra SET data = ?", (data,))
+    with Session.open(path, read_only=True) as session, pytest.raises(StellacubeError, match="cannot be read"):
+        session.spectrum("s0")
+
+
 def test_a_full_disk_is_a_sentence_and_keeps_what_was_finished(path):
     with Session.create(path, INPUTS, Settings()) as session:
         session.put_spectra([spectrum("a")])
