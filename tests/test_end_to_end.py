@@ -13,7 +13,6 @@ from processing.demo import BOUNDS, FIELD, DemoReport, compare, demo
 from processing.labels.fit import fit_labels
 from processing.labels.model_file import load_model
 from processing.session import Session
-from processing.settings import Settings
 
 SMALL = replace(FIELD, n_stars=20, nx=42, ny=42, seed=2)
 """As crowded as the demo."""
@@ -41,11 +40,12 @@ def test_shuffled_spectra_fail(report: DemoReport) -> None:
     with Session.open(report.result.session, read_only=True) as session:
         spectra = list(session.spectra())
     provenance = report.result.catalogue.provenance
-    model = load_model(Settings().fit.model)
+    settings = provenance.settings
+    model = load_model(settings.fit.model)
 
     def failures(order: np.ndarray) -> list[str]:
         mixed = [replace(spectra[i], star_id=star.star_id) for i, star in zip(order, spectra, strict=True)]
-        catalogue = build_catalogue(mixed, fit_labels(mixed, model, Settings()), model, provenance)
+        catalogue = build_catalogue(mixed, fit_labels(mixed, model, settings), model, provenance)
         return compare(report.truth, catalogue, mixed).failures(BOUNDS)
 
     straight = np.arange(len(spectra))
