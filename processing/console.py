@@ -96,10 +96,10 @@ class Console:
             self.say(f"  {path}")
 
     def facts(self, facts: Mapping[str, str]) -> None:
-        """Print names and values in two columns."""
+        """Print names and values in two columns; the lines of a longer value stand below each other."""
         width = max(map(len, facts), default=0)
         for name, value in facts.items():
-            self.say(f"{name:{width}s}  {value}")
+            self.say(f"{name:{width}s}  " + value.replace("\n", "\n" + " " * (width + 2)))
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table; columns of numbers are right-aligned."""
