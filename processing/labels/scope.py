@@ -23,8 +23,9 @@ _EMISSION_HEIGHT = 0.15
 
 TRUSTED = {"teff": (3800.0, 7000.0), "fe_h": (-1.5, 0.5)}
 """K and dex: beyond, labels are extrapolated even where a few training stars lie (section 3 of the paper)."""
-EDGE = 0.05
-"""Part of the training range by which a label may lie beyond it: less than models err by at the edges."""
+EDGE, FAR_EDGE = 0.05, 0.09
+"""Parts of the training range by which Teff, log g and [Fe/H], and by which vmic and [X/Fe] may lie beyond it: what
+models err by at the edges, and nearly all that the fit allows."""
 NEIGHBOURHOOD = {"teff": 400.0, "logg": 0.7, "fe_h": 0.5}
 """A star without a training star in the ellipsoid of these semi-axes (K, dex) lies where there were none."""
 
@@ -33,7 +34,7 @@ def outside(model: LabelModel, labels: np.ndarray, errors: np.ndarray, settings:
     """Name the labels by which a star lies outside what its model was trained on.
 
     A label counts when it is determined well enough to tell (what a spectrum hardly constrains says nothing about the
-    star) and beyond the trusted range by more than its error, or beyond the training range by 5 % of it as well.
+    star) and beyond the trusted range by more than its error, or beyond the training range by part of it as well (`EDGE`).
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ def outside(model: LabelModel, labels: np.ndarray, errors: np.ndarray, settings:
     """
     trusted = np.array([TRUSTED.get(name, (-np.inf, np.inf)) for name in model.labels])
     known = errors <= settings.limits(model.labels)
-    margin = np.maximum(errors, EDGE * (model.label_max - model.label_min))
+    edge = np.array([EDGE if name in NEIGHBOURHOOD else FAR_EDGE for name in model.labels])
+    margin = np.maximum(errors, edge * (model.label_max - model.label_min))
     untrusted = np.maximum(labels - trusted[:, 1], trusted[:, 0] - labels) > errors
     untrained = np.maximum(labels - model.label_max, model.label_min - labels) > margin
     beyond = known & (untrusted | untrained)
