@@ -9,12 +9,12 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 import processing
-from processing.console import Console, guarded
+from processing.console import Console, guarded, in_lines
 from processing.errors import StellacubeError
 from processing.paths import installed
 from processing.planning.cli import plan
@@ -301,7 +301,7 @@ def model_show(
                 "model": f"{loaded.name}, version {loaded.version}, role {loaded.role}",
                 "wavelengths": f"{fits[0]:.1f}-{fits[-1]:.1f} A in {loaded.frame}, {fits.size} pixels fitted",
                 "resolution": f"FWHM {loaded.lsf_fwhm.min():.2f}-{loaded.lsf_fwhm.max():.2f} A",
-                **{str(key): _in_lines(value) for key, value in loaded.card.items()},
+                **{str(key): in_lines(value) for key, value in loaded.card.items()},
             }
         )
         console.table(
@@ -320,23 +320,6 @@ app.command("plan")(plan)
 def _settings(config: Path | None, model: str) -> Settings:
     settings = read_settings(config) if config else Settings()
     return replace(settings, fit=replace(settings.fit, model=model)) if model else settings
-
-
-def _in_lines(entry: Any) -> str:
-    """Write an entry of a model card for reading: one line per item, (median, dispersion) as a +- b."""
-    if isinstance(entry, dict):
-        nested = any(isinstance(value, dict) for value in entry.values())
-        items = [f"{name}: {_in_lines(value)}" for name, value in entry.items()]
-        return (
-            "\n".join(item.replace("\n", "\n  ").replace(": n: ", ": n ") for item in items)
-            if nested
-            else (", ".join(item.replace(": ", " ", 1) for item in items))
-        )
-    if isinstance(entry, list | tuple):
-        if len(entry) == 2 and all(isinstance(value, int | float) for value in entry):
-            return f"{entry[0]:+g} +- {entry[1]:g}"
-        return "\n".join(map(_in_lines, entry))
-    return str(entry)
 
 
 def _show_result(console: Console, result: RunResult) -> None:

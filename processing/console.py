@@ -133,6 +133,19 @@ def _bar(console: RichConsole) -> Any:
     return Progress(*columns, console=console, transient=True)
 
 
+def in_lines(entry: Any) -> str:
+    """Write an entry of a model card for reading: a line per item, (median, dispersion) as a +- b."""
+    if isinstance(entry, dict):
+        if not any(isinstance(value, dict) for value in entry.values()):
+            return ", ".join(f"{name} {in_lines(value)}" for name, value in entry.items())
+        return "\n".join(f"{name}: {in_lines(value)}".replace("\n", "\n  ") for name, value in entry.items())
+    if isinstance(entry, list | tuple):
+        if len(entry) == 2 and all(isinstance(value, int | float) for value in entry):
+            return f"{entry[0]:+g} +- {entry[1]:g}"
+        return "\n".join(map(in_lines, entry))
+    return str(entry)
+
+
 def guarded(command: Callable[[], Any], arguments: Sequence[str]) -> int:
     """Carry out a command and turn however it ends into an exit code; nobody sees a traceback."""
     try:
