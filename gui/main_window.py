@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, QSize, Slot
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, Slot
 from PySide6.QtGui import (
     QAction,
     QActionGroup,
@@ -17,7 +17,6 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QFileDialog, QLineEdit, QMainWindow, QMenu
 
-from gui.about import AboutDialog
 from gui.actions import ACTIONS, build_actions
 from gui.dialogs import DetailsDialog, RunDialog, ShortcutSheet
 from gui.document import Document
@@ -48,6 +47,8 @@ class MainWindow(QMainWindow):
         self.setWindowIcon(application_icon())
         self.setContentsMargins(GRID, 0, GRID, 0)
         self.setAcceptDrops(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setFocus()  # no button is marked before the keyboard is used
         self.setUnifiedTitleAndToolBarOnMac(True)
         self.workspaces = Workspaces(self)
         self.actions_by_id, menus = build_actions(self, self._slots())
@@ -332,6 +333,8 @@ class MainWindow(QMainWindow):
     @Slot()
     def show_about(self) -> None:
         """Say what this is."""
+        from gui.about import AboutDialog
+
         AboutDialog(self).open()
 
     def closeEvent(self, event: QCloseEvent) -> None:

@@ -1,4 +1,4 @@
-"""Runs first in the bundle: other programs that it starts must find the system's libraries, not the bundle's."""
+"""Runs first in the bundle: programs that it starts must find the system's libraries, and Qt wants a UTF-8 locale."""
 
 import os
 import sys
@@ -9,3 +9,5 @@ if sys.platform == "linux":
         os.environ.pop("LD_LIBRARY_PATH", None)
     else:
         os.environ["LD_LIBRARY_PATH"] = before
+    if not any(os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")):
+        os.environ["LC_CTYPE"] = "C.UTF-8"
