@@ -175,6 +175,9 @@ def label_by_fit(library: Library, model: LabelModel, wave_max: float, *, cancel
 def known_labels(core: np.ndarray, core_errors: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Fill label vectors from Teff, logg, [Fe/H] alone: usual abundances and microturbulence, with wide errors.
 
+    Giants have burnt carbon to nitrogen on their surface (Gratton et al. 2000); Mn and Cu fall towards low [Fe/H]
+    (Sobeck et al. 2006; Reddy et al. 2006). Taken as solar, these would end up in the correction.
+
     Parameters
     ----------
     core, core_errors : ndarray, shape (n, 3)
@@ -188,10 +191,22 @@ def known_labels(core: np.ndarray, core_errors: np.ndarray, names: tuple[str, ..
     for i, name in enumerate(CORE):
         labels[:, names.index(name)] = core[:, i]
         errors[:, names.index(name)] = core_errors[:, i]
+    labels = AbundancePrior(names, ABUNDANCE_WIDTH).expected(labels)
+    dredged = np.clip((3.6 - core[:, 1]) / 0.6, 0.0, 1.0)
+    poor = np.clip(-core[:, 2], 0.0, 1.0)
+    usual = {
+        "c_fe": -0.2 * dredged,
+        "n_fe": 0.3 * dredged,
+        "mn_fe": -0.3 * poor,
+        "cu_fe": -0.45 * poor,
+        "vmic": usual_vmic(core[:, 0], core[:, 1]),
+    }
+    for name, values in usual.items():
+        if name in names:
+            labels[:, names.index(name)] = values
     if "vmic" in names:
-        labels[:, names.index("vmic")] = usual_vmic(core[:, 0], core[:, 1])
         errors[:, names.index("vmic")] = VMIC_WIDTH
-    return AbundancePrior(names, ABUNDANCE_WIDTH).expected(labels), errors
+    return labels, errors
 
 
 def usual_vmic(teff: np.ndarray, logg: np.ndarray) -> np.ndarray:
