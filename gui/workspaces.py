@@ -132,6 +132,7 @@ class Workspaces(QObject):
             if name not in self._states or not self._window.restoreState(self._states[name], STATE_VERSION):
                 self._arrange(name)
         self.segments.choose(name)
+        self._window.setFocus()
         self.changed.emit(name)
 
     @Slot()

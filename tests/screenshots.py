@@ -62,7 +62,6 @@ class Photographer:
         self.window = MainWindow(self.themes, Preferences(), Notifications())
         self.window.resize(*SIZE)
         self.window.show()
-        self.take("empty")
         self.window.open_paths([session])
 
     def pause(self, milliseconds: int) -> None:
@@ -92,14 +91,13 @@ class Photographer:
         self.settle()
         assert document.rows is not None
         good = [n for n, quality in enumerate(document.rows.quality) if quality == "good"]
-        column = document.rows.column("teff")
-        assert column is not None
-        coolest = min(good, key=lambda n: column.values[n])
-        window.selection.set_star(str(document.rows.star_id[coolest]))
+        teff, snr = document.rows.column("teff"), document.rows.column("snr_der")
+        assert teff is not None
+        assert snr is not None
+        best = max((n for n in good if teff.values[n] < 5300), key=lambda n: snr.values[n])
+        window.selection.set_star(str(document.rows.star_id[best]))
         self.take("look")
-        window.workspaces.image.show_picture("residual")
         window.workspaces.spectrum.flux.setXRange(8400, 8750)
-        self.take("residual")
         window.workspaces.show("explore")
         window.workspaces.diagrams.show_diagram("mg")
         self.take("explore")
