@@ -86,7 +86,8 @@ def _write_session(path: Path, cube_path: Path, list_path: Path) -> None:
     rows = [
         {
             "stellar_id": star.star_id, "x": star.x, "y": star.y, "snr_der": 50.0 - n, "rv": 10.0 * n,
-            "mag": 18 + n / 5, "teff": 4500.0 + 200 * n, "teff_err": 40.0, "logg": 2.0 + 0.3 * n, "fe_h": -1.0 + 0.1 * n,
+            "mag": 18 + n / 5, "teff": 4500.0 + 200 * n, "teff_err": 40.0,
+            "logg": 2.0 + 0.3 * n, "fe_h": -1.0 + 0.1 * n,
             "mg_fe": 0.2, "red_chi2": 1.0 + n, "status": "extracted", "quality": "good" if n else "poor",
             "quality_reason": "" if n else "reduced chi2 is 99",
         }
