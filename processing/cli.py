@@ -282,6 +282,22 @@ def model_list() -> None:
         console.table(("name", "model", "version", "role", "labels", "fits"), rows)
 
 
+@models.command("templates")
+def model_templates(
+    model: Annotated[Path, typer.Argument(help="Model file; it is written in place.")],
+    data: Annotated[Path, typer.Argument(help="Folder with synthetic/train_*.npz and gradients/*.npz.")],
+) -> None:
+    """Make a model's gradient templates anew, from physical spectra alone; a training does so at its end.
+
+    Example: python main.py model templates my_model.npz spectra/
+    """
+    from processing.labels.witness import add_templates
+
+    with Console() as console:
+        made = add_templates(model, data, progress=console.progress, cancelled=console.cancelled)
+        console.facts({str(key): in_lines(value) for key, value in made.card["gradient templates"].items()})
+
+
 @models.command("show")
 def model_show(
     model: Annotated[str, typer.Argument(help="Model file, or the name of one that ships.")],

@@ -245,8 +245,6 @@ def _build(entries: Mapping[str, np.ndarray]) -> LabelModel:
 
 def _templates(entries: Mapping[str, np.ndarray]) -> Templates:
     names, labels = tuple(str(name) for name in entries["template_names"]), entries["template_labels"]
-    if "template_gradients" in entries:  # files of the first layout
-        return Templates.of(names, labels, entries["template_gradients"])
     coefficients = entries["template_coefficients"].astype(np.float32) * entries["template_scale"]
     return Templates(names, labels, coefficients, entries["template_basis"].astype(np.float32))
 

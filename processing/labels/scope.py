@@ -34,7 +34,8 @@ def outside(model: LabelModel, labels: np.ndarray, errors: np.ndarray, settings:
     """Name the labels by which a star lies outside what its model was trained on.
 
     A label counts when it is determined well enough to tell (what a spectrum hardly constrains says nothing about the
-    star) and beyond the trusted range by more than its error, or beyond the training range by part of it as well (`EDGE`).
+    star) and beyond the trusted range by more than its error, or beyond the training range by a part of that range
+    (`EDGE`) as well.
 
     Parameters
     ----------

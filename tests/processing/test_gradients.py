@@ -13,12 +13,16 @@ from hypothesis import strategies as st
 from models import tiny_model
 
 from processing.errors import Cancelled
+from processing.labels.datasets import Grid, prepare_spectra, read_spectra
 from processing.labels.fit import LabelFit, fit_labels
 from processing.labels.gradients import check_gradients, cramer_rao, flags, informative
 from processing.labels.model_file import LabelModel, load_model
+from processing.labels.names import SYNTHETIC_ORDER
 from processing.labels.scope import outside
+from processing.labels.split import held_back
 from processing.labels.student import Lesson, StudentSettings, draw_labels, train_student
 from processing.labels.templates import Templates
+from processing.labels.witness import Emulator, Witness, leave_one_out, reference_gradients
 from processing.preparation.lsf import broadening_matrix, degrading_resampler, lsf_fwhm
 from processing.settings import EvidenceSettings, PreparationSettings, Settings
 from processing.simulation.library import sample_library
@@ -227,3 +231,20 @@ def test_only_what_a_spectrum_determines_counts_as_extrapolated(moved, errors, n
     labels = np.array([(star | moved).get(name, 0.0) for name in model.labels])
     sigma = np.array([errors.get(name, 20.0 if name == "teff" else 0.03) for name in model.labels])
     assert outside(model, labels, sigma, LIMITS) == named
+
+
+@pytest.mark.slow
+def test_templates_agree_with_true_gradients_of_stars_left_out(shared):
+    """Each reference star's gradients from the other seven and the emulator, against those by synthesis."""
+    model = shipped()
+    grid = Grid(model.wave, model.lsf_fwhm, model.continuum)
+    spectra = prepare_spectra(read_spectra(shared / "data/synthetic/train_*.npz"), grid, "R=10000", SYNTHETIC_ORDER, {})
+    spectra = spectra.take(~held_back(len(spectra)))
+    stars = reference_gradients(shared / "data/gradients/*.npz", grid, SYNTHETIC_ORDER)
+    witness = Witness.of(Emulator.fit(spectra.labels, SYNTHETIC_ORDER, spectra.flux), stars)
+    agreement = dict(zip(SYNTHETIC_ORDER, leave_one_out(witness).mean(axis=0), strict=True))
+    assert min(agreement[name] for name in ("teff", "logg", "fe_h", "mg_fe", "ca_fe", "na_fe")) > 0.95
+    assert min(agreement.values()) > 0.7
+    assert np.mean(list(agreement.values())) > 0.91
+    shown = model.card["gradient templates"]["correlation with the true gradient, each reference star left out"]
+    assert shown == pytest.approx(agreement, abs=2e-3)
