@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import numpy as np
-
 from processing.errors import StellacubeError
 
 T = TypeVar("T")
@@ -136,10 +134,10 @@ class EvidenceSettings:
     max_abundance: float = 0.2
     """Cramer-Rao bounds (K, dex, km/s, dex for [Fe/H] and [X/Fe]) up to which X_info is 1."""
 
-    def limits(self, labels: Sequence[str]) -> np.ndarray:
-        """Return the errors up to which labels count as determined, shape (n_label,)."""
+    def limits(self, labels: Sequence[str]) -> list[float]:
+        """Return the errors up to which labels count as determined."""
         special = {"teff": self.max_teff, "logg": self.max_logg, "vmic": self.max_vmic}
-        return np.array([special.get(name, self.max_abundance) for name in labels])
+        return [special.get(name, self.max_abundance) for name in labels]
 
 
 @dataclass(frozen=True)
