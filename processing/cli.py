@@ -298,6 +298,24 @@ def model_templates(
         console.facts({str(key): in_lines(value) for key, value in made.card["gradient templates"].items()})
 
 
+@models.command("import")
+def model_import(
+    weights: Annotated[Path, typer.Argument(help="The .npz of The Payne: w_array_0.., b_array_0.., x_min, x_max.")],
+    page: Annotated[Path, typer.Argument(help="TOML page with labels, wavelengths, lsf, licence and so on.")],
+    out: Annotated[Path, typer.Argument(help="Model file to write.")],
+) -> None:
+    """Import weights in The Payne's layout; the page says what they lack (`processing.labels.payne_file`).
+
+    Example: python main.py model import payne.npz payne.toml my_model.npz
+    """
+    from processing.labels.payne_file import import_payne
+
+    with Console() as console:
+        made = import_payne(weights, page, out)
+        console.say(f"Model {made.name}: {len(made.labels)} labels, {made.wave[0]:.0f}-{made.wave[-1]:.0f} A.")
+        console.files([out])
+
+
 @models.command("show")
 def model_show(
     model: Annotated[str, typer.Argument(help="Model file, or the name of one that ships.")],

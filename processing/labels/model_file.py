@@ -166,7 +166,7 @@ def load_model(path: str | Path) -> LabelModel:
         If there is no such model, or the file is no model, damaged, incomplete or inconsistent.
     """
     file = find_model(path)
-    entries = _read_entries(file)
+    entries = read_entries(file)
     _refuse_others(entries, file)
     try:
         model = _build(entries)
@@ -181,7 +181,7 @@ def load_model(path: str | Path) -> LabelModel:
     return model
 
 
-def _read_entries(file: Path) -> dict[str, np.ndarray]:
+def read_entries(file: Path) -> dict[str, np.ndarray]:
     """Return all arrays of an ``.npz`` file; pickled objects are never unpacked."""
     try:
         if not zipfile.is_zipfile(file):
@@ -211,7 +211,7 @@ def _refuse_others(entries: Mapping[str, np.ndarray], file: Path) -> None:
         raise StellacubeError(
             f"{file} holds weights in the layout of The Payne, without the label names, wavelengths, resolution and "
             "pseudo-continuum that belong to them.",
-            "Import it with `python main.py model import`, which asks for what it lacks.",
+            "Import it with `python main.py model import WEIGHTS PAGE OUT`; the page gives what it lacks.",
         )
     raise StellacubeError(
         f"{file} is not a model file: its arrays are {', '.join(sorted(entries)[:6]) or 'none'}.",
