@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +72,7 @@ class Session:
         self._lock = None if read_only else Lock(path)
         self._guard = threading.RLock()  # stages may save blocks from worker threads
         self._grids: dict[str, np.ndarray] = {}
+        self._wrote = False
         try:
             self._db = connect(path, read_only)
         except BaseException:
@@ -114,9 +115,12 @@ class Session:
         """Empty the write-ahead log into the file and let go of it."""
         with self._guard:
             try:
-                if not self.read_only:
+                if self._wrote:
                     with sentences(self.path):
                         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    # Readers of a file in WAL mode leave two files beside it; while one is open the mode must stay.
+                    with suppress(sqlite3.OperationalError):
+                        self._db.execute("PRAGMA journal_mode = DELETE")
             finally:
                 self._db.close()
                 if self._lock:
@@ -311,8 +315,12 @@ class Session:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._guard, sentences(self.path), self._db:
-            yield self._db
+        with self._guard, sentences(self.path):
+            if not self._wrote:  # only now: a session that is merely looked at stays as it is, byte for byte
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._wrote = True
+            with self._db:
+                yield self._db
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         with self._guard, sentences(self.path):

@@ -61,7 +61,6 @@ def connect(path: Path, read_only: bool) -> sqlite3.Connection:
     with sentences(path):
         if not read_only:
             db = sqlite3.connect(path, timeout=5, check_same_thread=False)
-            db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             return db
         uri = path.resolve().as_uri()

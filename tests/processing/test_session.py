@@ -81,6 +81,8 @@ def test_a_closed_session_is_one_file(path):
     with Session.create(path, INPUTS, Settings()) as session:
         session.put_spectra([spectrum("a")])
         assert path.with_name(path.name + "-wal").exists()
+    with Session.open(path, read_only=True) as session:
+        assert session.star_ids() == ("a",)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
@@ -207,7 +209,7 @@ def test_a_full_disk_is_a_sentence_and_keeps_what_was_finished(path):
 def test_a_database_locked_by_another_program_is_a_sentence(path, monkeypatch):
     Session.create(path, INPUTS, Settings()).close()
     other = sqlite3.connect(path)
-    other.execute("BEGIN EXCLUSIVE")
+    other.execute("BEGIN IMMEDIATE")
     with Session.open(path) as session:
         session._db.execute("PRAGMA busy_timeout = 1")
         with pytest.raises(StellacubeError, match="in use by another program"):
