@@ -179,7 +179,9 @@ def simulate(
         ),
     ] = "WFM-NOAO-N",
     exptime: Annotated[float, typer.Option("--exptime", help="Exposure time, s.", min=1.0)] = 900.0,
-    fwhm: Annotated[float, typer.Option("--fwhm", help="Seeing at 7000 A, arcsec.", min=0.1)] = 0.8,
+    fwhm: Annotated[
+        float | None, typer.Option("--fwhm", help="FWHM at 7000 A, arcsec; default 0.8, narrow field 0.08.", min=0.01)
+    ] = None,
     layout: Annotated[
         Literal["uniform", "king"], typer.Option("--layout", help="How the stars are spread.")
     ] = "uniform",
@@ -193,6 +195,7 @@ def simulate(
     from processing.simulate import SimulationSettings, sample_library, simulate_field
 
     prepare_folder(out)
+    fwhm = fwhm or (0.08 if mode.startswith("NFM") else 0.8)
     field = SimulationSettings(n_stars, size, size, mode, exptime=exptime, fwhm=fwhm, layout=layout, seed=seed)
     cube, stars, truth = out / f"{name}.fits", out / f"{name}_stars.csv", out / f"{name}_truth.npz"
     with Console() as console:
