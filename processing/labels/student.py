@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SAVE_EVERY = 20.0
 """Seconds between two checkpoints."""
+FILLS = 8
+"""How often gaps are filled before the principal components are taken."""
 
 
 @dataclass(frozen=True)
@@ -215,3 +217,34 @@ def make_lesson(
     _, _, turn = np.linalg.svd((sample - centre) @ r.T, full_matrices=False)
     turn = turn[:n_unit]
     return Lesson(labels, (coefficients - centre) @ r.T @ turn.T, q @ turn.T, zero + centre @ directions)
+
+
+def lesson_from_spectra(labels: np.ndarray, flux: np.ndarray, used: np.ndarray, n_unit: int) -> Lesson:
+    """Make a lesson of many spectra with labels, without a teacher: their own principal components.
+
+    Gaps are filled from the components of the spectra that have data there, a few times over (probabilistic principal
+    components: Tipping & Bishop 1999).
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n, n_label)
+    flux : ndarray, shape (n, n_pix)
+        Pseudo-normalised.
+    used : ndarray of bool, shape (n, n_pix)
+        False in gaps.
+    """
+    count = used.sum(axis=0)
+    mean = np.where(count > 0, np.where(used, flux, 0).sum(axis=0) / np.maximum(count, 1), 1.0)
+    known = np.where(used, flux - mean, 0.0)
+    filled, gaps = known, np.flatnonzero(~used.all(axis=1))
+    for _ in range(FILLS if gaps.size else 1):
+        values, vectors = np.linalg.eigh(filled.T @ filled / len(filled))
+        values, basis = values[::-1], vectors[:, ::-1][:, :n_unit]
+        noise = max(values[n_unit:].mean(), 1e-8 * values[0])
+        coefficients = filled @ basis
+        for i in gaps:
+            seen = basis[used[i]]
+            matrix = seen.T @ seen + np.diag(noise / np.maximum(values[:n_unit], noise))
+            coefficients[i] = np.linalg.solve(matrix, seen.T @ known[i, used[i]])
+        filled = np.where(used, known, coefficients @ basis.T)
+    return Lesson(labels, coefficients, basis, mean)

@@ -25,8 +25,15 @@ from processing.labels.datasets import Grid, PreparedSet, prepare_spectra, read_
 from processing.labels.model_file import LabelModel, save_model
 from processing.labels.names import SYNTHETIC_ORDER
 from processing.labels.real_stars import VMIC_TREND, RealSettings, read_libraries, validate
-from processing.labels.split import held_back
-from processing.labels.student import Lesson, StudentSettings, draw_labels, make_lesson, train_student
+from processing.labels.split import held_back, real_held_out
+from processing.labels.student import (
+    Lesson,
+    StudentSettings,
+    draw_labels,
+    lesson_from_spectra,
+    make_lesson,
+    train_student,
+)
 from processing.labels.teacher import Features, Teacher, train_teacher
 from processing.labels.templates import Templates
 from processing.labels.witness import with_templates
@@ -74,6 +81,8 @@ class TeacherSettings:
 
     components: int = 60
     steps: int = 15
+    most: int = 2500
+    """Of more spectra than this the network learns by itself: a teacher's time grows with the cube of their number."""
 
 
 @dataclass(frozen=True)
@@ -203,21 +212,18 @@ def _train_physical(
     progress(0.0, "preparing the spectra")
     source = settings.synthetic
     spectra = prepare_spectra(read_spectra(folder / source.path), grid, source.lsf, settings.labels, {})
-    held = held_back(len(spectra))
+    spectra = spectra.take(np.isfinite(spectra.labels).all(axis=1))
+    held = real_held_out(spectra.stars) if all(spectra.stars) else held_back(len(spectra))
     training, judges = spectra.take(~held), spectra.take(held)
-    teacher = _teacher(work, training, settings, part(progress, 0.02, 0.4), cancelled)
     lesson_file = work / "lesson.npz"
     if not lesson_file.is_file():
-        rng = np.random.default_rng(settings.seed)
-        labels = draw_labels(training.labels, settings.labels, settings.student.draws, rng)
-        coefficients = teacher.coefficients(labels, progress=part(progress, 0.4, 0.65), cancelled=cancelled)
-        _write(lesson_file, vars(make_lesson(teacher.flux, coefficients, labels, settings.student.units, rng)))
+        _write(lesson_file, vars(_lesson(work, training, settings, part(progress, 0.02, 0.65), cancelled)))
     low, high = training.labels.min(0), training.labels.max(0)
     network = train_student(
         Lesson(**_read(lesson_file)), low, high, settings.student, settings.seed,
         checkpoint=work / "student.npz", progress=part(progress, 0.65, 1.0), cancelled=cancelled,
     )  # fmt: skip
-    residual = network.flux(judges.labels) - judges.flux
+    residual = np.where(judges.ivar > 0, network.flux(judges.labels) - judges.flux, np.nan)
     model = LabelModel(
         name=settings.name,
         version=settings.version,
@@ -231,7 +237,7 @@ def _train_physical(
         continuum=grid.continuum,
         mask=np.ones(len(grid.wave), bool),
         network=network,
-        scatter=(1.4826 * np.median(np.abs(residual), axis=0)).astype(np.float32),
+        scatter=_scatter(residual),
         training_labels=training.labels.astype(np.float32),
         templates=Templates.none(len(settings.labels), len(grid.wave)),
         masks_balmer_cores=settings.masks_balmer_cores,
@@ -243,10 +249,18 @@ def _train_physical(
     )
     figures = {
         "n": len(residual),
-        "rms of the flux": round(float(residual.std()), 5),
-        "median of the spectra's rms": round(float(np.median(residual.std(axis=1))), 5),
+        "rms of the flux": round(float(np.nanstd(residual)), 5),
+        "median of the spectra's rms": round(float(np.median(np.nanstd(residual, axis=1))), 5),
     }
     return model, {"synthetic, held back, before the correction": figures}
+
+
+def _scatter(residual: np.ndarray) -> np.ndarray:
+    """Robust standard deviation of residuals (n, n_pix) per pixel; its median where a pixel has none."""
+    known = np.isfinite(residual).any(axis=0)
+    scatter = np.zeros(residual.shape[1], np.float32)
+    scatter[known] = 1.4826 * np.nanmedian(np.abs(residual[:, known]), axis=0)
+    return np.where(known, scatter, np.median(scatter[known]))
 
 
 def for_role(model: LabelModel, role: RoleSettings) -> LabelModel:
@@ -284,6 +298,24 @@ def _work_folder(target: Path, settings: TrainingSettings) -> Path:
     except OSError as error:
         raise StellacubeError(f"The folder {work} cannot be written: {error.strerror}.") from error
     return work
+
+
+def _lesson(
+    work: Path, training: PreparedSet, settings: TrainingSettings, progress: Progress, cancelled: CancelCheck
+) -> Lesson:
+    """Ask the teacher where spectra are scarce; let the spectra speak for themselves where they are many."""
+    if len(training) > settings.teacher.most:
+        return lesson_from_spectra(training.labels, training.flux, training.ivar > 0, settings.student.units)
+    if not (training.ivar > 0).all():
+        raise StellacubeError(
+            "The teacher needs spectra without gaps.",
+            f"With more than {settings.teacher.most} spectra gaps are allowed.",
+        )
+    teacher = _teacher(work, training, settings, part(progress, 0.0, 0.6), cancelled)
+    rng = np.random.default_rng(settings.seed)
+    labels = draw_labels(training.labels, settings.labels, settings.student.draws, rng)
+    coefficients = teacher.coefficients(labels, progress=part(progress, 0.6, 1.0), cancelled=cancelled)
+    return make_lesson(teacher.flux, coefficients, labels, settings.student.units, rng)
 
 
 def _teacher(

@@ -12,7 +12,7 @@ from processing.labels.correction import CorrectionSettings, Residuals, learn_co
 from processing.labels.model_file import load_model
 from processing.labels.real_stars import read_libraries
 from processing.labels.split import held_back, star_key
-from processing.labels.student import draw_labels
+from processing.labels.student import draw_labels, lesson_from_spectra
 from processing.labels.teacher import train_teacher
 from processing.labels.training import read_training, train_from_config
 
@@ -233,3 +233,29 @@ def test_spectra_without_labels_are_refused(tmp_path: Path):
     np.savez(tmp_path / "synthetic.npz", wave_air=WAVE, flux=np.ones((4, len(WAVE))))
     with pytest.raises(StellacubeError, match="labels"):
         train_from_config(config)
+
+
+def test_many_spectra_teach_without_a_teacher_gaps_and_all():
+    rng = np.random.default_rng(6)
+    labels = rng.uniform(LOW, HIGH, (400, 4))
+    truth = spectra(labels)[:, ::8] / spectra(labels)[:, ::8].mean(1, keepdims=True)
+    used = rng.random(truth.shape) > 0.1
+    used[:150, :40] = False  # a gap that many share
+    lesson = lesson_from_spectra(labels, np.where(used, truth, 7.0), used, 12)
+    again = lesson.coefficients @ lesson.basis.T + lesson.offset
+    assert np.std((again - truth)[used]) < 0.1 * np.std(truth - truth.mean(0))
+    assert np.std((again - truth)[~used]) < 0.3 * np.std(truth - truth.mean(0))
+    assert np.allclose(lesson.basis.T @ lesson.basis, np.eye(12), atol=1e-9)
+
+
+def test_training_without_a_teacher(trained: Path, tmp_path: Path):
+    text = (trained / "world.toml").read_text(encoding="utf-8").split("[[real]]")[0]
+    (tmp_path / "world.toml").write_text(text.replace("steps = 6\n", "most = 100\n"), encoding="utf-8")
+    with np.load(trained / "synthetic.npz") as data:
+        arrays = dict(data)
+    arrays["flux"][:60, 300:360] = np.nan
+    arrays["labels"][5, 0] = np.nan
+    np.savez(tmp_path / "synthetic.npz", **arrays)
+    model = train_from_config(tmp_path / "world.toml")
+    assert "140 synthetic" in model.card["training"]  # 159 with labels, less an eighth
+    assert model.card["validation"]["synthetic, held back, before the correction"]["rms of the flux"] < 0.02
