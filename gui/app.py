@@ -76,12 +76,14 @@ def main(paths: Sequence[str | Path] = ()) -> int:
     if paths:
         given = [Path(path).expanduser().absolute() for path in paths]
         QTimer.singleShot(0, window, lambda: window.open_paths(given))
-    signal.signal(signal.SIGINT, lambda *_: window.close())
+    # From the event loop: the handler itself may run in the middle of anything.
+    signal.signal(signal.SIGINT, lambda *_: QTimer.singleShot(0, window, window.close))
     heartbeat = QTimer(window)  # gives Python a moment to notice Ctrl+C in the terminal
     heartbeat.timeout.connect(int)
     heartbeat.start(500)
     try:
         return application.exec()
     finally:
+        window.shut_down()
         notifications.uninstall()
         keeper.stop()

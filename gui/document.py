@@ -12,6 +12,7 @@ import numpy as np
 from PySide6.QtCore import QObject, Signal, Slot
 
 from gui.display import limits, symmetric
+from gui.evidence import read_gradients
 from gui.jobs import Failure, Job, JobRunner, LatestReader
 from gui.opening import Opened, open_paths, open_session, read_overview
 from gui.star_rows import StarRows, rows_from_list
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from processing.catalogue.table import Catalogue
     from processing.cube import CubeOverview, MuseCube
     from processing.labels.fit import LabelFit
+    from processing.labels.gradients import GradientSpectra
     from processing.reference import StarList
     from processing.session import Session
 
@@ -66,6 +68,8 @@ class Document(QObject):
     """A `ShownImage`."""
     spectrum_ready = Signal(object)
     """A `ShownSpectrum`."""
+    gradients_ready = Signal(str, object)
+    """A star's name and its `GradientSpectra`."""
     read_failed = Signal(object)
     """A `Failure`."""
 
@@ -74,10 +78,12 @@ class Document(QObject):
         self._runner = runner
         self._images = LatestReader(self)
         self._spectra = LatestReader(self)
+        self._evidence = LatestReader(self)
         self._images.answered.connect(self._on_image)
         self._spectra.answered.connect(self._on_spectrum)
-        self._images.failed.connect(self._on_read_failed)
-        self._spectra.failed.connect(self._on_read_failed)
+        self._evidence.answered.connect(self._on_gradients)
+        for reader in self._readers:
+            reader.failed.connect(self._on_read_failed)
         self._overview_job: Job | None = None
         self._forget()
 
@@ -93,6 +99,10 @@ class Document(QObject):
         self.loaded: tuple[StarSpectrum, ...] = ()
         self.cube_path: Path | None = None
         self.stars_path: Path | None = None
+
+    @property
+    def _readers(self) -> tuple[LatestReader, ...]:
+        return self._images, self._spectra, self._evidence
 
     @property
     def empty(self) -> bool:
@@ -182,15 +192,15 @@ class Document(QObject):
 
     def shut_down(self) -> None:
         """End the reading threads and close the files; nothing is shown any more."""
-        self._images.shut_down()
-        self._spectra.shut_down()
+        for reader in self._readers:
+            reader.shut_down()
         self.blockSignals(True)
         self._close_files()
         self._forget()
 
     def _close_files(self, keep_cube: bool = False) -> None:
-        self._images.forget()
-        self._spectra.forget()
+        for reader in self._readers:
+            reader.forget()
         if self._overview_job is not None and not keep_cube:
             self._overview_job.shut_down()
             self._overview_job = None
@@ -251,6 +261,15 @@ class Document(QObject):
         else:
             return
         self._spectra.request(("star", star_id), read)
+
+    def ask_gradients(self, fit: LabelFit) -> None:
+        """Ask which pixels make a star's labels."""
+        if self.session is not None and np.isfinite(fit.values).all():
+            self._evidence.request(fit.star_id, partial(read_gradients, fit, self.session.settings.fit.model))
+
+    @Slot(object, object)
+    def _on_gradients(self, star_id: str, gradients: GradientSpectra) -> None:
+        self.gradients_ready.emit(star_id, gradients)
 
     @Slot(object, object)
     def _on_image(self, key: object, image: ShownImage) -> None:

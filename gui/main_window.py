@@ -44,6 +44,7 @@ class MainWindow(QMainWindow):
         self.document = Document(self.runner, self)
         self.selection = Selection(self)
         self._run_job: Job | None = None
+        self._closed = False
         self.setWindowIcon(application_icon())
         self.setContentsMargins(GRID, 0, GRID, 0)
         self.setAcceptDrops(True)
@@ -180,6 +181,8 @@ class MainWindow(QMainWindow):
 
     def open_paths(self, paths: list[Path]) -> None:
         """Open cubes, lists, spectra or a session."""
+        if self._closed:
+            return
         if self._run_job is not None:
             self.notifications.warning("A run is going on.", "Wait for it, or cancel it first.")
             return
@@ -339,12 +342,18 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the arrangement, stop what is going on, wait for every thread."""
-        self.preferences.set_state("window/geometry", self.saveGeometry())
-        self.workspaces.save(self.preferences)
-        self.hide()
+        if not self._closed:
+            self.preferences.set_state("window/geometry", self.saveGeometry())
+            self.workspaces.save(self.preferences)
+            self.hide()
+            self.shut_down()
+        event.accept()
+
+    def shut_down(self) -> None:
+        """Stop what is going on and wait for every thread; nothing is opened any more."""
+        self._closed = True
         self.document.shut_down()
         self.runner.shut_down()
-        event.accept()
 
 
 def _local_paths(event: QDropEvent) -> list[Path]:

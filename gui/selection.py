@@ -1,4 +1,4 @@
-"""Which star, spaxel and wavelength are current: every panel listens to this object and sets it."""
+"""Which star, spaxel, label and wavelength are current: every panel listens to this object and sets it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ class Selection(QObject):
     """0-based (x, y) of the pinned spaxel, or None."""
     wavelength_changed = Signal(float)
     """Angstrom, in the frame of the cube."""
+    label_changed = Signal(str)
+    """Machine name of the label whose evidence is shown, or ""."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._star = ""
+        self._star = self._label = ""
         self._spaxel: Spaxel | None = None
         self._wavelength = float("nan")
 
@@ -65,7 +67,19 @@ class Selection(QObject):
             self._wavelength = wavelength
             self.wavelength_changed.emit(wavelength)
 
+    @property
+    def label(self) -> str:
+        """Machine name of the current label, or ""."""
+        return self._label
+
+    def set_label(self, label: str) -> None:
+        """Make a label current: its gradient is shown."""
+        if label != self._label:
+            self._label = label
+            self.label_changed.emit(label)
+
     def clear(self) -> None:
         """Select nothing."""
+        self.set_label("")
         self.set_star("")
         self.set_spaxel(None)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal, Slot
-from PySide6.QtWidgets import QDockWidget, QPushButton, QWidget
+from PySide6.QtWidgets import QDockWidget, QFrame, QPushButton, QScrollArea, QWidget
 
 from gui.panels.diagrams import DiagramsPanel
 from gui.panels.image import ImagePanel
+from gui.panels.labels import LabelsPanel
 from gui.panels.log import LogPanel
 from gui.panels.panel import Panel, Segments
 from gui.panels.spectrum import SpectrumPanel
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from gui.main_window import MainWindow
     from gui.panels.planner import PlannerPanel
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 SHOWN = {
     "look": ("image", "spectrum", "stars", "diagrams"),
-    "explore": ("diagrams", "spectrum", "stars"),
+    "explore": ("diagrams", "spectrum", "stars", "labels"),
     "plan": ("planner",),
 }
 CHOICES = (
     ("look", "Look", "Image, spectrum, stars and diagrams (Ctrl+1)"),
-    ("explore", "Explore", "Diagrams, stars and spectrum (Ctrl+2)"),
+    ("explore", "Explore", "Diagrams, spectrum, stars and labels (Ctrl+2)"),
     ("plan", "Plan", "What an exposure will give (Ctrl+3)"),
 )
 
@@ -45,11 +46,12 @@ class Workspaces(QObject):
         self.spectrum = SpectrumPanel(document, selection, themes)
         self.stars = StarsPanel(document, selection, themes)
         self.diagrams = DiagramsPanel(document, selection, themes)
+        self.labels = LabelsPanel(document, selection, themes)
         self.image.preview_ended.connect(self.spectrum.end_preview)
         self.log = LogPanel(window.notifications, themes)
         self.docks: dict[str, QDockWidget] = {}
         window.setDockNestingEnabled(True)
-        for panel in (self.image, self.spectrum, self.stars, self.diagrams, self.log):
+        for panel in (self.image, self.spectrum, self.stars, self.diagrams, self.labels, self.log):
             self._add_panel(panel)
         self._add_planner()
         self.segments = Segments(CHOICES)
@@ -84,7 +86,11 @@ class Workspaces(QObject):
             from gui.panels.planner import PlannerPanel
 
             self._planner = PlannerPanel()
-            self.docks["planner"].setWidget(self._planner)
+            room = QScrollArea()
+            room.setFrameShape(QFrame.Shape.NoFrame)
+            room.setWidgetResizable(True)
+            room.setWidget(self._planner)  # else a small window would grow to hold it, and stay so
+            self.docks["planner"].setWidget(room)
             self._window.document.results_changed.connect(self._feed_planner)
             self._feed_planner()
 
@@ -160,7 +166,7 @@ class Workspaces(QObject):
         width, height = window.width(), window.height() - 110
         first, second, low = {
             "look": ("image", "spectrum", ("stars", "diagrams")),
-            "explore": ("diagrams", "spectrum", ("stars", "image")),
+            "explore": ("diagrams", "spectrum", ("stars", "labels")),
             "plan": ("planner", "", ()),
         }[name]
         window.addDockWidget(top, docks[first])
@@ -171,7 +177,7 @@ class Workspaces(QObject):
             window.splitDockWidget(docks[low[0]], docks[low[1]], across)
             window.splitDockWidget(docks[low[0]], docks["log"], across)
         else:
-            for other in ("image", "spectrum", "stars", "diagrams", "log"):
+            for other in ("image", "spectrum", "stars", "diagrams", "labels", "log"):
                 window.addDockWidget(bottom, docks[other])
         for rest in docks:
             if window.dockWidgetArea(docks[rest]) == Qt.DockWidgetArea.NoDockWidgetArea:
@@ -182,8 +188,7 @@ class Workspaces(QObject):
             share = 0.36 if name == "look" else 0.42
             window.resizeDocks([docks[first], docks[second]], [int(share * width), int((1 - share) * width)], across)
             window.resizeDocks([docks[first], docks[low[0]]], [int(0.62 * height), int(0.38 * height)], down)
-            if name == "look":
-                window.resizeDocks([docks[low[0]], docks[low[1]]], [int(0.64 * width), int(0.36 * width)], across)
+            window.resizeDocks([docks[low[0]], docks[low[1]]], [int(0.64 * width), int(0.36 * width)], across)
         window.setUpdatesEnabled(True)
 
     @Slot()

@@ -1,16 +1,17 @@
-"""The spectrum panel: flux with its error, best fit, masks and line names; below it the residuals in sigma."""
+"""The spectrum panel: flux with its error, best fit, masks and line names; below it residuals and gradients."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QSize, Qt, Slot
-from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QToolButton, QVBoxLayout
 
 from gui.document import Document, ShownSpectrum
+from gui.panels.gradient_plot import GradientPlot
 from gui.panels.panel import Elided, EmptyState, Panel, Segments
 from gui.panels.plot_items import (
     Bands,
@@ -25,8 +26,11 @@ from gui.panels.plot_items import (
 )
 from gui.selection import Selection, Spaxel
 from gui.theme import Theme, ThemeManager
-from processing.preparation.air import SPEED_OF_LIGHT, in_frame
+from processing.preparation.air import SPEED_OF_LIGHT, in_frame, observed
 from processing.spectrum import Frame
+
+if TYPE_CHECKING:
+    from processing.labels.gradients import GradientSpectra
 
 VIEWS = (
     ("fit", "Fit", "The prepared spectrum with the best fit and the residuals"),
@@ -49,14 +53,17 @@ class SpectrumPanel(Panel):
         self._shown: ShownSpectrum | None = None
         self._range: tuple[float, float] | None = None
         self._counts = np.empty(0, bool)
+        self._gradients: tuple[str, GradientSpectra] | None = None
         self._build_header()
         self._build_plots()
         document.cube_changed.connect(self._on_cube)
         document.results_changed.connect(self._on_results)
         document.spectrum_ready.connect(self._on_spectrum)
+        document.gradients_ready.connect(self._on_gradients)
         selection.star_changed.connect(self._on_star)
         selection.spaxel_changed.connect(self._on_spaxel)
         selection.wavelength_changed.connect(self._on_wavelength)
+        selection.label_changed.connect(self._on_label)
         self.finish()
 
     # Building
@@ -84,17 +91,18 @@ class SpectrumPanel(Panel):
         self.plots.ci.layout.setVerticalSpacing(2)
         self.flux: pg.PlotItem = self.plots.addPlot(row=0, col=0)
         self.residual: pg.PlotItem = self.plots.addPlot(row=1, col=0)
-        self.plots.ci.layout.setRowStretchFactor(0, 3)
-        self.plots.ci.layout.setRowStretchFactor(1, 1)
-        for plot in (self.flux, self.residual):
+        self.gradient = GradientPlot()
+        self._all = (self.flux, self.residual, self.gradient.plot)
+        for plot in self._all:
             plot.setMouseEnabled(x=True, y=False)
-            plot.getAxis("left").setWidth(58)
             plot.setClipToView(True)
+            plot.getViewBox().sigXRangeChanged.connect(self._on_range)
+            plot.getViewBox().sigResized.connect(self._fit_titles)
         self.bands, self.residual_bands = Bands(self.flux), Bands(self.residual)
         self.error = ErrorBand()
-        self.curve = pg.PlotDataItem(connect="finite")
-        self.fit_curve = pg.PlotDataItem(connect="finite")
-        self.sigma_curve = pg.PlotDataItem(connect="finite")
+        self.curve, self.fit_curve, self.sigma_curve = (
+            pg.PlotDataItem(connect="finite", antialias=True) for _ in range(3)
+        )
         self.zero = pg.InfiniteLine(pos=0, angle=0)
         self.marker = pg.InfiniteLine(
             pos=0, angle=90, movable=True, label="{value:.2f} Å", labelOpts={"position": 0.05, "movable": False}
@@ -106,8 +114,6 @@ class SpectrumPanel(Panel):
             self.flux.addItem(item, ignoreBounds=True)
         for item in (self.residual_bands, self.zero, self.sigma_curve):
             self.residual.addItem(item, ignoreBounds=True)
-        self.flux.getViewBox().sigXRangeChanged.connect(self._on_range)
-        self.residual.getViewBox().sigXRangeChanged.connect(self._on_residual_range)
         self.plots.scene().sigMouseClicked.connect(self._on_clicked)
         column = QVBoxLayout(self.body)
         column.setContentsMargins(0, 0, 0, 4)
@@ -119,11 +125,12 @@ class SpectrumPanel(Panel):
         self.plots.setBackground(theme.panel)
         for plot in (self.flux, self.residual):
             style_plot(plot, theme, small)
-        self.curve.setPen(pg.mkPen(theme.flux, width=1))
-        self.fit_curve.setPen(pg.mkPen(theme.fit, width=1.3))
-        self.sigma_curve.setPen(pg.mkPen(theme.flux, width=1))
-        self.zero.setPen(pg.mkPen(theme.fit, width=1.2))
-        self.error.setBrush(faded(theme.flux, 0.22))
+        self.curve.setPen(pg.mkPen(faded(theme.flux, 0.75), width=1))
+        self.fit_curve.setPen(pg.mkPen(theme.fit, width=1))
+        self.sigma_curve.setPen(pg.mkPen(faded(theme.flux, 0.75), width=1))
+        self.zero.setPen(pg.mkPen(theme.fit, width=1))
+        self.error.setBrush(faded(theme.flux, 0.18))
+        self.gradient.set_theme(theme, small)
         for bands in (self.bands, self.residual_bands):
             bands.set_colour(faded(theme.band, 0.16))
         self.marker.setPen(pg.mkPen(theme.accent, width=1.4))
@@ -167,6 +174,16 @@ class SpectrumPanel(Panel):
         self._shown = shown
         self._draw()
 
+    @Slot(str)
+    def _on_label(self, label: str) -> None:
+        self._draw()
+
+    @Slot(str, object)
+    def _on_gradients(self, star_id: str, gradients: GradientSpectra) -> None:
+        self._gradients = (star_id, gradients)
+        if self._shown is not None and self._shown.fit is not None and self._shown.fit.star_id == star_id:
+            self._draw()
+
     @Slot()
     def end_preview(self) -> None:
         """Let go of the spaxel under the mouse: it has left the image."""
@@ -192,24 +209,48 @@ class SpectrumPanel(Panel):
         if shown is None or shown.observed is None:
             return
         fitted = shown.fit is not None and self.views.current == "fit"
-        self._show_residual(fitted)
+        self._show_plots(fitted, fitted and self._draw_gradient(shown))
         if fitted:
             self._draw_fit(shown)
         else:
             self._draw_observed(shown)
+        self._title_wavelengths(shown.observed.frame)
         velocity = shown.fit.rv if shown.fit is not None and math.isfinite(shown.fit.rv) else 0.0
         self._place_names(shown.observed.frame, 1.0 + velocity / SPEED_OF_LIGHT)
 
-    def _show_residual(self, shown: bool) -> None:
-        """Give the lower plot its room, or none."""
-        there = self.residual in self.plots.ci.items
-        if shown and not there:
-            self.plots.addItem(self.residual, row=1, col=0)
-        elif there and not shown:
-            self.plots.removeItem(self.residual)
-        self.plots.ci.layout.setRowStretchFactor(0, 3)
-        self.plots.ci.layout.setRowStretchFactor(1, 1 if shown else 0)
-        self.flux.getAxis("bottom").setStyle(showValues=not shown)
+    def _show_plots(self, residual: bool, gradient: bool) -> None:
+        """Give the lower plots their room, or none."""
+        layout = self.plots.ci.layout
+        for row, (plot, shown) in enumerate(zip(self._all, (True, residual, gradient), strict=True)):
+            there = plot in self.plots.ci.items
+            if shown and not there:
+                self.plots.addItem(plot, row=row, col=0)
+                plot.setXRange(*self.flux.getViewBox().viewRange()[0], padding=0)
+            elif there and not shown:
+                self.plots.removeItem(plot)
+            layout.setRowStretchFactor(row, (5, 2, 3)[row] if shown else 0)
+
+    def _title_wavelengths(self, frame: Frame) -> None:
+        """Write the wavelengths below the lowest plot alone."""
+        there = [plot for plot in self._all if plot in self.plots.ci.items]
+        for plot in there:
+            lowest = plot is there[-1]
+            plot.getAxis("bottom").setStyle(showValues=lowest)
+            plot.setLabel("bottom", f"Wavelength (Å, {frame})" if lowest else None)
+            plot.getAxis("bottom").showLabel(lowest)
+        self._fit_titles()
+
+    def _draw_gradient(self, shown: ShownSpectrum) -> bool:
+        """Draw which pixels make the current label; ask for what is not known yet."""
+        label, fit = self._selection.label, shown.fit
+        if fit is None or label not in fit.labels or not math.isfinite(fit.rv) or shown.observed is None:
+            return False
+        if self._gradients is None or self._gradients[0] != fit.star_id:
+            self._document.ask_gradients(fit)
+            return self.gradient.plot in self.plots.ci.items
+        wave = observed(fit.wave, fit.frame, fit.rv, shown.observed.frame)
+        self.gradient.show(fit, wave, self._gradients[1], label)
+        return True
 
     def _draw_observed(self, shown: ShownSpectrum) -> None:
         spectrum = shown.observed
@@ -225,7 +266,6 @@ class SpectrumPanel(Panel):
         self.sigma_curve.setData([], [])
         self.bands.set_bands(bands_of(spectrum.wave, ~good))
         self.flux.setLabel("left", f"Flux ({pretty_unit(spectrum.flux_unit)})" if spectrum.flux_unit else "Flux")
-        self.flux.setLabel("bottom", f"Wavelength (Å, {spectrum.frame})")
         self._counts = good
         self._set_range(spectrum.wave)
 
@@ -233,7 +273,7 @@ class SpectrumPanel(Panel):
         fit, spectrum = shown.fit, shown.observed
         assert fit is not None
         assert spectrum is not None
-        wave = fit.wave * (1.0 + fit.rv / SPEED_OF_LIGHT) if math.isfinite(fit.rv) else fit.wave
+        wave = observed(fit.wave, fit.frame, fit.rv if math.isfinite(fit.rv) else 0.0, spectrum.frame)
         used = fit.ivar > 0
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.where(used, 1.0 / np.sqrt(fit.ivar), np.nan)
@@ -247,11 +287,9 @@ class SpectrumPanel(Panel):
         masked += [(float(whole[0]), float(wave[0])), (float(wave[-1]), float(whole[-1]))]  # beyond the model
         self.bands.set_bands(masked)
         self.residual_bands.set_bands(masked)
+        self.gradient.bands.set_bands(masked)
         self.flux.setLabel("left", "Flux over continuum")
         self.residual.setLabel("left", "Residual (σ)")
-        self.flux.setLabel("bottom", None)
-        self.flux.getAxis("bottom").showLabel(False)
-        self.residual.setLabel("bottom", f"Wavelength (Å, {spectrum.frame})")
         self._counts = used if used.any() else np.isfinite(fit.flux)
         self._set_range(whole)
 
@@ -274,7 +312,7 @@ class SpectrumPanel(Panel):
         whole = (float(wave[0]), float(wave[-1]))
         view = self.flux.getViewBox()
         if whole != self._range:
-            for plot in (self.flux, self.residual):
+            for plot in self._all:
                 plot.getViewBox().setLimits(xMin=whole[0] - 200, xMax=whole[1] + 200, minXRange=10)
             view.setXRange(*whole, padding=0.01)
         self._range = whole
@@ -282,15 +320,14 @@ class SpectrumPanel(Panel):
 
     @Slot(object, object)
     def _on_range(self, view: object, limits: tuple[float, float]) -> None:
-        """Keep both plots on the same wavelengths (pyqtgraph's own link goes astray while a plot is put in)."""
-        if tuple(self.residual.getViewBox().viewRange()[0]) != tuple(limits):
-            self.residual.setXRange(*limits, padding=0)
+        """Keep all plots on the same wavelengths (pyqtgraph's own link goes astray while a plot is put in)."""
+        there = [plot for plot in self._all if plot in self.plots.ci.items]
+        if not any(view is plot.getViewBox() for plot in there):
+            return
+        for plot in there:
+            if tuple(plot.getViewBox().viewRange()[0]) != tuple(limits):
+                plot.setXRange(*limits, padding=0)
         self._fit_height()
-
-    @Slot(object, object)
-    def _on_residual_range(self, view: object, limits: tuple[float, float]) -> None:
-        if self.residual in self.plots.ci.items and tuple(self.flux.getViewBox().viewRange()[0]) != tuple(limits):
-            self.flux.setXRange(*limits, padding=0)
 
     @Slot()
     def _fit_height(self) -> None:
@@ -299,6 +336,7 @@ class SpectrumPanel(Panel):
         for plot, curves, least in (
             (self.flux, (self.curve, self.fit_curve), 0.0),
             (self.residual, (self.sigma_curve,), 5.0),
+            (self.gradient.plot, (self.gradient.network, self.gradient.physical), 1e-9),
         ):
             values = []
             for curve in curves:
@@ -342,13 +380,14 @@ class SpectrumPanel(Panel):
         elif self._document.cube is not None and self.plots.sceneRect().contains(event.scenePos()):
             self._selection.set_wavelength(float(view.mapSceneToView(event.scenePos()).x()))
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
+    @Slot()
+    def _fit_titles(self) -> None:
         """Leave the titles of the axes away where they would not fit."""
-        super().resizeEvent(event)
-        roomy = self.height() > 300
-        for plot in (self.flux, self.residual):
-            plot.getAxis("left").showLabel(roomy)
-            plot.getAxis("left").setWidth(58 if roomy else 44)
+        axes = [(plot.getAxis("left"), plot.getViewBox().height()) for plot in self._all]
+        fits = [axis.label.boundingRect().width() < height for axis, height in axes]
+        for (axis, _), fitting in zip(axes, fits, strict=True):
+            axis.label.setVisible(fitting)
+            axis.setWidth(58 if any(fits) else 44)
 
     def sizeHint(self) -> QSize:
         """Wide."""

@@ -30,7 +30,7 @@ from processing.preparation.prepare import (
 )
 from processing.progress import CancelCheck, Progress, ignore, never, stop_if
 from processing.settings import Settings
-from processing.spectrum import StarSpectrum
+from processing.spectrum import Frame, StarSpectrum
 
 if TYPE_CHECKING:
     from processing.labels.model_file import LabelModel
@@ -97,6 +97,8 @@ class LabelFit:
         Cramer-Rao bounds of this spectrum from physical gradients, with rescaled errors and without priors.
     grad_distance : float
         Distance to the template of the physical gradients (Eq. 4).
+    frame : {"air", "vacuum"}
+        Of `wave`.
     """
 
     star_id: str
@@ -126,6 +128,7 @@ class LabelFit:
     gradcorr_info: np.ndarray | None = None
     bound: np.ndarray | None = None
     grad_distance: float = float("nan")
+    frame: Frame = "air"
 
     @property
     def rv_err(self) -> float:
@@ -347,6 +350,7 @@ class _Batch:
             mask_reason=prepared.reason[i],
             note=" ".join(sentences),
             lsf_fwhm=self.reached,
+            frame=model.frame,
         )
 
 
@@ -366,4 +370,5 @@ def _no_fit(star: Observation, model: LabelModel, prepared: Prepared, i: int) ->
         extrapolated=False, in_scope=False, wave=model.wave,
         flux=np.where(prepared.weight[i] > 0, prepared.flux[i], np.nan).astype(np.float32),
         ivar=prepared.ivar[i], best=np.full(n_pix, np.nan, np.float32), mask_reason=prepared.reason[i], note=note,
+        frame=model.frame,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -80,6 +80,35 @@ def check_gradients(
                 done += len(block)
                 progress(done / total, f"Checked the gradients of {done} of {total} stars")
     return checked
+
+
+@dataclass(frozen=True)
+class GradientSpectra:
+    """Which pixels make a star's labels: d(pseudo-normalised flux)/d(label) at its labels and resolution.
+
+    Parameters
+    ----------
+    network : ndarray, shape (n_label, n_pix)
+        Per unit of the label (K, dex, km/s).
+    physical : ndarray, shape (n_label, n_pix), or None
+        The same of the nearest template; None where the model has none.
+    template : str
+        Its name.
+    """
+
+    network: np.ndarray
+    physical: np.ndarray | None
+    template: str
+
+
+def gradient_spectra(fit: LabelFit, model: LabelModel) -> GradientSpectra:
+    """Return the gradients that `check_gradients` compares, of one star with labels."""
+    comparison = _Comparison(model, _resolution(fit, model))
+    network = comparison.emulator.network.hidden(fit.values[None])[1][0].T @ comparison.emulator.network.basis.T
+    if not model.templates.names:
+        return GradientSpectra(network, None, "")
+    nearest = int(comparison.templates.nearest(fit.values[None], model.labels)[0][0])
+    return GradientSpectra(network, comparison.templates.gradients([nearest])[0], model.templates.names[nearest])
 
 
 def flags(fit: LabelFit, settings: EvidenceSettings) -> np.ndarray:

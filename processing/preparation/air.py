@@ -49,3 +49,8 @@ def shifted(wave: np.ndarray, frame: Frame, velocity: float, target: Frame) -> n
     The Doppler factor acts on vacuum wavelengths, 1 + v/c as spectroscopic velocities are defined.
     """
     return in_frame(in_frame(wave, frame, "vacuum") / (1.0 + velocity / SPEED_OF_LIGHT), "vacuum", target)
+
+
+def observed(wave: np.ndarray, frame: Frame, velocity: float, target: Frame) -> np.ndarray:
+    """Bring rest-frame wavelengths to where a source that recedes with `velocity` km/s shows them: undoes `shifted`."""
+    return in_frame(in_frame(wave, frame, "vacuum") * (1.0 + velocity / SPEED_OF_LIGHT), "vacuum", target)

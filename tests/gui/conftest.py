@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from gui.main_window import MainWindow
 from gui.notifications import Notifications
 from gui.settings import Preferences
 from gui.theme import ThemeManager
+
+if TYPE_CHECKING:
+    from processing.labels.fit import LabelFit
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -94,11 +98,38 @@ def _write_session(path: Path, cube_path: Path, list_path: Path) -> None:
         for n, star in enumerate(spectra)
     ]  # fmt: skip
     table = make_table(all_columns("", labels), rows)
+    fits = _made_up_fits([star.star_id for star in spectra])
     catalogue = Catalogue(table, Provenance(files, Settings()))
     with Session.create(path, files, Settings()) as session:
         session.put_spectra(spectra)
+        session.put_fits(fits, 0)
         session.put_image("residual", (white - np.nanmedian(white)).astype(np.float32))
         session.put_catalogue(catalogue)
+
+
+def _made_up_fits(names: list[str]) -> list[LabelFit]:
+    """Return fits that found giants in noiseless spectra of the default model, with their evidence."""
+    from processing.labels.fit import LabelFit
+    from processing.labels.gradients import check_gradients
+    from processing.labels.model_file import load_model
+    from processing.settings import Settings
+
+    model = load_model("")
+    n_label, n_pix = len(model.labels), model.wave.size
+    values = {"teff": 4800.0, "logg": 2.5, "fe_h": -0.5, "vmic": 1.5}
+    labels = np.array([values.get(name, 0.0) for name in model.labels])
+    flux = model.network.flux(labels[None])[0].astype(np.float32)
+    fits = [
+        LabelFit(
+            star_id=name, labels=model.labels, values=labels, rv=10.0 * n, covariance=np.eye(n_label + 1) * 1e-4,
+            covariance_scaled=np.eye(n_label + 1) * 4e-4, error_scale=2.0, red_chi2=1.0, corr_flux=1.0, n_pix=n_pix,
+            n_masked=0, n_replaced=0, n_coarser=0, converged=True, extrapolated=False, in_scope=True, wave=model.wave,
+            flux=flux, ivar=np.full(n_pix, 1e4, np.float32), best=flux, mask_reason=np.zeros(n_pix, np.uint8),
+            frame=model.frame,
+        )
+        for n, name in enumerate(names)
+    ]  # fmt: skip
+    return check_gradients(fits, model, Settings())
 
 
 @pytest.fixture(scope="session")

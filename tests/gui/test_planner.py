@@ -216,8 +216,8 @@ def test_measured_stars_check_the_formula(panel):
 
 def test_stars_of_the_open_catalogue_are_overlaid(finished):
     finished.workspaces.show("plan")
-    panel = finished.workspaces.docks["planner"].widget()
-    assert isinstance(panel, PlannerPanel)
+    panel = finished.workspaces.docks["planner"].findChild(PlannerPanel)
+    assert panel is not None
     assert panel._measured.mag.tolist() == pytest.approx([18.0 + 0.2 * n for n in range(len(panel._measured.mag))])
     finished.document.close()
     assert panel._measured is None

@@ -448,7 +448,7 @@ def test_workspaces_and_one_panel_alone(opened) -> None:
     opened.workspaces.spectrum.header.button.click()
     assert shown() == {"image", "spectrum", "stars", "diagrams"}
     opened.actions_by_id["explore"].trigger()
-    assert shown() == {"diagrams", "spectrum", "stars"}
+    assert shown() == {"diagrams", "spectrum", "stars", "labels"}
     opened.actions_by_id["look"].trigger()
     assert shown() == {"image", "spectrum", "stars", "diagrams"}
 

@@ -15,7 +15,7 @@ from models import tiny_model
 from processing.errors import Cancelled
 from processing.labels.datasets import Grid, prepare_spectra, read_spectra
 from processing.labels.fit import LabelFit, fit_labels
-from processing.labels.gradients import check_gradients, cramer_rao, flags, informative
+from processing.labels.gradients import check_gradients, cramer_rao, flags, gradient_spectra, informative
 from processing.labels.model_file import LabelModel, load_model
 from processing.labels.names import SYNTHETIC_ORDER
 from processing.labels.scope import outside
@@ -248,3 +248,25 @@ def test_templates_agree_with_true_gradients_of_stars_left_out(shared):
     assert np.mean(list(agreement.values())) > 0.91
     shown = model.card["gradient templates"]["correlation with the true gradient, each reference star left out"]
     assert shown == pytest.approx(agreement, abs=2e-3)
+
+
+def test_the_gradients_that_are_shown_are_those_that_are_compared() -> None:
+    model = shipped()
+    fit = fits_at(model, model.templates.labels[[7]], lsf_fwhm=np.full(model.wave.size, 3.0))[0]
+    (checked,) = check_gradients([fit], model, Settings())
+    shown = gradient_spectra(fit, model)
+    assert shown.physical is not None
+    assert shown.template == model.templates.names[7]
+    used = fit.ivar > 0
+    for n, agreement in enumerate(checked.gradcorr):
+        assert np.corrcoef(shown.network[n][used], shown.physical[n][used])[0, 1] == pytest.approx(agreement, abs=1e-4)
+
+
+def test_a_model_without_templates_shows_its_own_gradients() -> None:
+    model = shipped()
+    bare = replace(model, templates=Templates.none(len(model.labels), model.wave.size))
+    fit = fits_at(bare, model.templates.labels[[7]])[0]
+    shown = gradient_spectra(fit, bare)
+    assert shown.physical is None
+    _, jacobian = bare.network.flux_and_jacobian(fit.values[None])
+    np.testing.assert_allclose(shown.network.T, jacobian[0], rtol=1e-4, atol=1e-7)
