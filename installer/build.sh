@@ -8,8 +8,8 @@ machine=$(uname -m)
 say() { printf 'installer: %s\n' "$*" >&2; }
 size() { du -m "$1" | awk '{ size = $1 } END { print size " MB" }'; }
 
-for tool in dpkg-deb makeself xz; do
-    command -v "$tool" >/dev/null || { say "$tool is needed: sudo apt install dpkg makeself xz-utils"; exit 1; }
+for tool in dpkg-deb makeself ar; do
+    command -v "$tool" >/dev/null || { say "$tool is needed: sudo apt install dpkg makeself binutils"; exit 1; }
 done
 "$python" -c 'import PyInstaller' 2>/dev/null || "$python" -m pip install -q -e ".[build]"
 
@@ -20,5 +20,5 @@ deb=dist/stellacube_${version}_$(dpkg --print-architecture).deb
 run=dist/stellacube-$version-$machine.run
 sh installer/linux/build_deb.sh dist/stellacube "$version" "$deb"
 say "$deb: $(size "$deb") after $(($(date +%s) - start)) s"
-sh installer/linux/build_run.sh dist/stellacube "$version" "$run"
+sh installer/linux/build_run.sh "$deb" "$version" "$run"
 say "$run: $(size "$run") after $(($(date +%s) - start)) s"

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Install the Debian package in a Debian 12 that has nothing else, try it in every way users will, and remove it.
-# usage (as root): sh installer/test_deb.sh dist/stellacube_VERSION_amd64.deb
+# usage (as root): sh installer/test_deb.sh dist/stellacube_VERSION_amd64.deb [dist/stellacube-VERSION-x86_64.run]
 # Here it needs debootstrap, xvfb, xdotool, imagemagick, and .venv for the window that files are dragged from.
 # CHROOT (default /srv/stellacube-test) keeps a pristine base; MIRROR is that of this machine's own apt unless given.
 set -eu
-deb=$(realpath "$1")
+deb=$(realpath "$1") run=${2:+$(realpath "$2")}
 here=$(cd "$(dirname "$0")" && pwd)
 top=${CHROOT:-/srv/stellacube-test}
 mirror=${MIRROR:-$({ sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/*.sources
@@ -43,7 +43,8 @@ files() { (cd "$root" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./
     -o -path ./var/lib/dpkg -o -path ./var/log \) -prune -o -print | LC_ALL=C sort); }
 
 # A pristine system
-[ -d "$base/usr" ] || debootstrap --variant=minbase bookworm "$base" "$mirror" >"$top.log" 2>&1
+mkdir -p "$top"
+[ -d "$base/usr" ] || debootstrap --variant=minbase bookworm "$base" "$mirror" >"$top/log" 2>&1
 finish
 rm -rf "$root"
 cp -a --reflink=auto "$base" "$root"
@@ -54,14 +55,14 @@ mkdir -p "$root/dev/shm" && mount -t tmpfs tmpfs "$root/dev/shm"
 mkdir -p /tmp/.X11-unix && mount --bind /tmp/.X11-unix "$root/tmp/.X11-unix"
 inside useradd --create-home --home-dir "$home" $user
 inside apt-get -q update >/dev/null
-files >"$top.before"
+files >"$top/before"
 check "Debian $(cat "$root/etc/debian_version") without Python" test ! -e "$root/usr/bin/python3"
 
 # Installing
 cp "$deb" "$root/tmp/stellacube.deb"
 start=$(now)
-inside apt-get -q -y --no-install-recommends install /tmp/stellacube.deb >"$top.log" 2>&1 || { cat "$top.log"; exit 1; }
-ok "installed in $(since "$start"), $(grep -c '^Setting up' "$top.log") packages, \
+inside apt-get -q -y --no-install-recommends install /tmp/stellacube.deb >"$top/log" 2>&1 || { cat "$top/log"; exit 1; }
+ok "installed in $(since "$start"), $(grep -c '^Setting up' "$top/log") packages, \
 $(du -sm "$root/usr/lib/stellacube" | cut -f1) MB of its own"
 check "files as packaged" inside dpkg --verify stellacube
 missing=$(inside sh -c 'find /usr/lib/stellacube -name "*.so*" -type f | while read -r f; do
@@ -72,9 +73,9 @@ check "no library is missing but Wayland's and CUPS's: ${missing:-none}" \
 
 # Without a display
 start=$(now)
-if as_user / stellacube --self-check >"$top.check" 2>&1; then ok "--self-check, env -i, no display, $(since "$start")"
+if as_user / stellacube --self-check >"$top/check" 2>&1; then ok "--self-check, env -i, no display, $(since "$start")"
 else bad "--self-check without a display"; fi
-grep -v '%' "$top.check" | sed 's/^/        /'
+grep -v '%' "$top/check" | sed 's/^/        /'
 code=0; said=$(as_user / stellacube 2>&1) || code=$?
 check "no display is a sentence, exit code $code: $said" test "$code" = 2 -a "$(echo "$said" | wc -l)" = 1
 code=0; said=$(as_user / DISPLAY=:55 stellacube 2>&1) || code=$?
@@ -91,7 +92,7 @@ await 10 env DISPLAY="$display" xdotool getmouselocation || { bad "no Xvfb"; exi
 open() {
     name=$1; shift
     start=$(now)
-    as_user / DISPLAY="$display" "$@" >"$top.$name.log" 2>&1 &
+    as_user / DISPLAY="$display" "$@" >"$top/$name.log" 2>&1 &
     program=$!
     jobs="$jobs $program"
     if await 30 window 'Stellacube$'; then ok "$name: window after $(since "$start")"; else bad "$name: no window"; fi
@@ -101,8 +102,8 @@ close() {
     picture "$name"
     DISPLAY=$display xdotool windowfocus "$(window "Stellacube\$" | head -1)" key ctrl+q || true
     await 10 sh -c "! kill -0 $program" || { bad "$name: does not end"; kill "$program"; }
-    check "$name: nothing on the error stream" test ! -s "$top.$name.log"
-    [ ! -s "$top.$name.log" ] || sed 's/^/        /' "$top.$name.log"
+    check "$name: nothing on the error stream" test ! -s "$top/$name.log"
+    [ ! -s "$top/$name.log" ] || sed 's/^/        /' "$top/$name.log"
 }
 
 open first stellacube
@@ -114,9 +115,9 @@ close
 open scale-150 QT_SCALE_FACTOR=1.5 stellacube "$home/données/field.fits"
 close
 start=$(now)
-if as_user / DISPLAY="$display" stellacube --self-check >"$top.check" 2>&1; then ok "--self-check on the display, $(since "$start")"
+if as_user / DISPLAY="$display" stellacube --self-check >"$top/check" 2>&1; then ok "--self-check on the display, $(since "$start")"
 else bad "--self-check on the display"; fi
-grep 'window' "$top.check" | sed 's/^/        /'
+grep 'window' "$top/check" | sed 's/^/        /'
 inside chmod -R a-w "$home"
 open read-only-home stellacube "$home/données/field.fits"
 close
@@ -154,13 +155,30 @@ sleep 5
 name=drop
 close
 
+# The same from the self-extracting archive, for the user alone
+if [ -n "$run" ]; then
+    inside apt-get -q -y install xz-utils >/dev/null 2>&1
+    cp "$run" "$root/tmp/stellacube.run"
+    (cd "$root$home" && find . -path ./.cache -prune -o -print | LC_ALL=C sort) >"$top/home.before"
+    start=$(now)
+    if as_user "$home" sh /tmp/stellacube.run --quiet >"$top/log" 2>&1; then ok ".run installed in $(since "$start")"
+    else bad ".run: $(cat "$top/log")"; fi
+    open run-argument "$home/.local/bin/stellacube" "$home/données/field.fits"
+    close
+    as_user "$home" "$home/.local/bin/stellacube-uninstall" >/dev/null
+    (cd "$root$home" && find . -path ./.cache -prune -o -print | LC_ALL=C sort) >"$top/home.after"
+    check ".run uninstalled without a trace" cmp -s "$top/home.before" "$top/home.after"
+    rm "$root/tmp/stellacube.run"
+    inside apt-get -q -y purge xz-utils >/dev/null 2>&1
+fi
+
 # Removing
 rm -rf "$root/tmp/drop é" "$root/tmp/stellacube.deb"
 inside apt-get -q -y purge stellacube >/dev/null 2>&1
 inside apt-get -q -y autoremove --purge >/dev/null 2>&1
-files >"$top.after"
-left=$(comm -13 "$top.before" "$top.after" | grep -i stellacube || true)
-own=$(echo "$left" | grep -v "^./home/" || true)
-check "removed; what is left is the user's own: $(echo "$left" | tr '\n' ' ')" test -z "$own"
+files >"$top/after"
+left=$(comm -13 "$top/before" "$top/after" | grep -v "^\./home/" || true)
+check "removed; nothing is left but in the user's home: ${left:-nothing}" test -z "$left"
+comm -13 "$top/before" "$top/after" | grep -v -e '/.cache/fontconfig/' | sed 's/^/        /'
 say "$failures failures; pictures in $pictures"
 [ "$failures" = 0 ]

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Make a self-extracting installer for any Linux with glibc 2.34 or later; needs makeself.
-# usage: installer/linux/build_run.sh BUNDLE VERSION OUT.run
+# Make a self-extracting installer for any Linux with glibc 2.34 or later, around the files of the Debian package.
+# usage: installer/linux/build_run.sh PACKAGE.deb VERSION OUT.run     (needs makeself and ar)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-bundle=$1 version=$2 out=$3
+deb=$1 version=$2 out=$3
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
-sh "$here/stage.sh" "$bundle" "$stage/payload" "$version"
+ar p "$deb" data.tar.xz >"$stage/data.tar.xz"
 install -m755 "$here/install.sh" "$here/uninstall.sh" -t "$stage"
-makeself --xz --threads 0 --nox11 --quiet --sha256 --tar-extra "--owner=0 --group=0" "$stage" "$out" "Stellacube $version" ./install.sh
+makeself --nocomp --nox11 --quiet --sha256 --tar-extra "--owner=0 --group=0" "$stage" "$out" "Stellacube $version" ./install.sh

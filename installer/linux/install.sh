@@ -8,11 +8,12 @@ if ! mkdir -p "$prefix" 2>/dev/null || ! [ -w "$prefix" ]; then
     echo "Cannot write to $prefix. Choose another folder: -- --prefix FOLDER" >&2
     exit 1
 fi
+command -v xz >/dev/null || { echo "The program xz is needed to unpack; install xz-utils (Debian) or xz." >&2; exit 1; }
 prefix=$(cd "$prefix" && pwd)
 
 if [ -x "$prefix/bin/stellacube-uninstall" ]; then "$prefix/bin/stellacube-uninstall" >/dev/null; fi # an older version
 mkdir -p "$prefix"
-cp -a payload/bin payload/lib payload/share "$prefix/"
+xz -dc data.tar.xz | tar -x --no-same-owner --strip-components=2 --exclude=./usr/share/lintian -C "$prefix" ./usr
 install -m755 uninstall.sh "$prefix/bin/stellacube-uninstall"
 # Menus do not look along a user's own PATH.
 sed -i "s|^Exec=stellacube|Exec=\"$prefix/bin/stellacube\"|" "$prefix/share/applications/stellacube.desktop"

@@ -16,6 +16,7 @@ install -Dm644 "$here/stellacube-mime.xml" "$prefix/share/mime/packages/stellacu
 install -Dm644 "$root/resources/icons/stellacube.svg" -t "$prefix/share/icons/hicolor/scalable/apps"
 install -Dm644 "$root/build/icons/stellacube.png" -t "$prefix/share/icons/hicolor/256x256/apps"
 sed -e "s/@VERSION@/$version/" -e "s/@DATE@/$date/" "$here/stellacube.1" | gzip -9n > "$prefix/share/man/man1/stellacube.1.gz"
-# What is executable stays so; libraries need not be, and nothing is writable for others.
-find "$prefix/lib/stellacube" -type f -name '*.so*' -exec chmod 644 {} +
+# Wheels carry files that are executable or hidden by mistake.
+find "$prefix/lib/stellacube" -name .gitignore -delete
+find "$prefix/lib/stellacube" -type f ! -name stellacube ! -name torch_shm_manager -perm /111 -exec chmod a-x {} +
 chmod -R u=rwX,go=rX "$prefix"
