@@ -19,6 +19,8 @@ from processing.labels.network import Network
 from processing.labels.normal import Emulator
 from processing.labels.real_stars import CORE, Library, known_labels, label_by_fit
 from processing.labels.student import StudentSettings, make_lesson, train_student
+from processing.preparation.air import in_frame
+from processing.preparation.masks import BALMER_CORES, inside
 from processing.preparation.prepare import Operators, continuum_ratio, observe, prepare
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
 
@@ -46,6 +48,8 @@ class CorrectionSettings:
     steps: int = 5_000
     label_below: float = 0.0
     """Stars without labels get those of a fit below this wavelength in Angstrom and teach as well; 0: they do not."""
+    core_scatter: float = 2.5
+    """How much wider the cores of H-alpha and H-beta are taken to scatter than they do: active stars differ."""
     outlier: float = 5.0
     """A star that fits badly counts less, by this factor in its scatter at most."""
 
@@ -250,4 +254,6 @@ def corrected_network(
         parts += [residuals(library, model, cancelled=cancelled) for library in found if library.spectra]
         small, correction = learn()
     both = model.network.plus(small, column)
-    return both.compressed(model.training_labels.astype(float), model.network.n_unit), correction.scatter
+    cores = inside(in_frame(model.wave, model.frame, "air"), BALMER_CORES)
+    scatter = np.where(cores, settings.core_scatter, 1.0) * correction.scatter
+    return both.compressed(model.training_labels.astype(float), model.network.n_unit), scatter

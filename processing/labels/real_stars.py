@@ -29,6 +29,8 @@ MARGIN = 60.0
 GOOD_RMS = 0.012
 """A star without known labels is used when its fit leaves less than this."""
 FIT_ERRORS = (120.0, 0.3, 0.15)
+SOLAR = -0.3
+"""Above this [Fe/H] the nearby stars' [X/Fe] scatter little: what a fit finds more is its own error."""
 GIANT = 3.5
 """Stars of lower logg are called giants."""
 ABUNDANCE_WIDTH = 0.15
@@ -256,5 +258,12 @@ def summarise(fits: Sequence[LabelFit], core: np.ndarray, model: LabelModel) -> 
             difference = (values - core)[chosen, i]
             row[name] = [round(float(np.median(difference)), digits), round(half_range(difference), digits)]
         row["rms of the residuals"] = round(float(np.median(rms[chosen])), 4)
+        solar = chosen & (core[:, 2] > SOLAR)
+        if solar.sum() > 3:
+            row[f"abundances at [Fe/H] > {SOLAR}"] = {
+                name: [round(float(np.median(x)), 2), round(half_range(x), 2)]
+                for name, x in zip(model.labels, np.array([fit.values for fit in fits])[solar].T, strict=True)
+                if name.endswith("_fe")
+            }
         table[title] = row
     return table

@@ -1,4 +1,4 @@
-"""How good a label model is, in five tables: ``python -m tests.benchmarks.bench_networks MODEL DATA [--snr 100]``.
+"""How good a label model is, in five tables: ``python -m tests.benchmarks.bench_networks MODEL DATA [--baseline]``.
 
 MODEL is a model file or a shipped model's name, DATA the folder of the research data. The tables: gradients against the
 physical ones of reference stars; response to one element moved by 0.3 dex, put on the model's own spectra and on the
@@ -20,7 +20,7 @@ import numpy as np
 from processing.labels.datasets import read_spectra
 from processing.labels.fit import fit_labels
 from processing.labels.model_file import LabelModel, load_model
-from processing.labels.real_stars import RealSettings, half_range, read_libraries, summarise
+from processing.labels.real_stars import CORE, GIANT, RealSettings, half_range, read_libraries, summarise
 from processing.labels.split import held_back, star_key
 from processing.preparation.lsf import degrading_resampler, lsf_fwhm
 from processing.settings import FitSettings, PreparationSettings, Settings
@@ -117,10 +117,82 @@ def real_stars(model: LabelModel, data: Path) -> None:
     place = {star_key(s.star_id): i for i, s in enumerate(one.spectra)}
     pairs = [(place[k], i) for i, s in enumerate(two.spectra) if (k := star_key(s.star_id)) in place]
     apart = np.array([fits[two.name][j].values - fits[one.name][i].values for i, j in pairs])
-    print(
-        f"\nThe same {len(pairs)} stars in {two.name} and {one.name}: median and half range of the differences"
-    )
+    print(f"\nThe same {len(pairs)} stars in {two.name} and {one.name}: median and half range of the differences")
     print("  ".join(f"{n} {np.median(d):+.3g} {half_range(d):.3g}" for n, d in zip(model.labels, apart.T, strict=True)))
+
+
+def baseline(model: LabelModel, data: Path, steps: int = 4000) -> LabelModel:
+    """Train the plain network to beat: Teff, logg, [Fe/H] from the training stars of MILES alone, two layers of 100."""
+    import torch
+
+    from processing.labels.adam import Adam
+    from processing.labels.datasets import Grid, prepare_spectra
+    from processing.labels.network import Network
+    from processing.labels.student import _forward, _start
+    from processing.labels.templates import Templates
+
+    library = read_libraries(LIBRARIES[:1], data, model)[0]
+    library = library.take(library.labelled & ~library.held_out)
+    file = read_spectra(data / LIBRARIES[0].path)
+    prepared = prepare_spectra(
+        file, Grid(model.wave, model.lsf_fwhm, model.continuum, model.frame), LIBRARIES[0].lsf, model.labels, {}
+    ).take(np.isin([star_key(s) for s in file.stars], [star_key(s.star_id) for s in library.spectra]))
+    column = [model.labels.index(name) for name in CORE]
+    core = prepared.labels[:, column]
+    used = prepared.ivar > 0
+    mask = (used.sum(0) > 0.8 * len(used)) & (model.wave < file.wave[-1] - 60)
+    mean = np.where(mask, prepared.flux.mean(0), 1.0).astype(np.float32)
+    x = torch.tensor((core - core.mean(0)) / core.std(0), dtype=torch.float32)
+    y, weight = torch.tensor(prepared.flux), torch.tensor((used & mask).astype(np.float32))
+    generator = torch.Generator().manual_seed(1)
+    parameters = _start((3, 100, 100, 64), generator)
+    basis = torch.randn(len(mean), 64, generator=generator).mul(0.01).requires_grad_()
+    optimiser = Adam([*parameters, basis], decay=0.01)
+    for step in range(steps):
+        optimiser.rate = 3e-3 * (0.5 + 0.5 * np.cos(np.pi * step / steps))
+        index = torch.randint(len(x), (128,), generator=generator)
+        flux = _forward(parameters, x[index]) @ basis.T + torch.tensor(mean)
+        loss = ((flux - y[index]).abs() * weight[index]).mean()
+        optimiser.step(torch.autograd.grad(loss, [*parameters, basis]))
+    arrays = [p.detach().numpy() for p in parameters]
+    spectra = np.where(mask[:, None], basis.detach().numpy(), 0)
+    network = Network(core.mean(0), core.std(0), tuple(arrays[::2]), tuple(arrays[1::2]), spectra, mean)
+    residual = np.where(used & mask, network.flux(core) - prepared.flux, 0)
+    return replace(
+        model,
+        name="baseline",
+        labels=CORE,
+        label_min=core.min(0),
+        label_max=core.max(0),
+        mask=mask,
+        network=network,
+        scatter=np.maximum(1.4826 * np.median(np.abs(residual), axis=0), 0.002),
+        training_labels=core.astype(np.float32),
+        templates=Templates.none(3, len(mean)),
+    )
+
+
+def against_baseline(model: LabelModel, data: Path) -> None:
+    other = baseline(model, data)
+    rng = np.random.default_rng(5)
+    print("\nHalf range of fit - library: this model, the baseline, and their difference with its 95 % interval")
+    for lib in read_libraries(LIBRARIES[:2], data, model):
+        lib = lib.take(lib.labelled & lib.held_out)
+        ours, theirs = (
+            np.array([f.values for f in fit_labels(lib.spectra, m, lib.settings)])[:, [m.labels.index(n) for n in CORE]]
+            - lib.core
+            for m in (model, other)
+        )
+        for title, chosen in (("giants", lib.core[:, 1] < GIANT), ("dwarfs", lib.core[:, 1] >= GIANT)):
+            rows = [np.flatnonzero(chosen)[rng.integers(chosen.sum(), size=chosen.sum())] for _ in range(1000)]
+            line = f"{lib.name:8}{title} {chosen.sum():4d}"
+            for i, name in enumerate(CORE):
+                a, b = ours[chosen, i], theirs[chosen, i]
+                low, high = np.percentile(
+                    [half_range(ours[r, i]) - half_range(theirs[r, i]) for r in rows], [2.5, 97.5]
+                )
+                line += f"   {name} {half_range(a):.3g} {half_range(b):.3g} ({low:+.2g}..{high:+.2g})"
+            print(line)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -134,8 +206,12 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--snr", type=float, default=100.0)
     parser.add_argument("--prior", type=float, default=0.3, help="width of the prior on [X/Fe], dex; 0: none")
+    parser.add_argument("--baseline", action="store_true", help="only: train the baseline and compare with it")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
+    if arguments.baseline:
+        against_baseline(model, arguments.data)
+        return
     settings = replace(Settings(), preparation=CLEAN, fit=FitSettings(abundance_prior=arguments.prior))
     gradients(model, arguments.data)
     response(model, arguments.data, settings)
