@@ -42,6 +42,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("next", "&View", "&Next layer", "Ctrl+Right", "One layer towards the red"),
     ActionSpec("previous", "&View", "&Previous layer", "Ctrl+Left", "One layer towards the blue"),
     ActionSpec("whole", "&View", "Whole &field", "Home", "Show the whole image"),
+    ActionSpec("aperture", "&View", "&Aperture", "A", "The spectrum in a circle on the image"),
     ActionSpec("lines", "&View", "Line &names", "L", "Mark strong stellar lines", checkable=True),
     ActionSpec("next_star", "&View", "Next s&tar", "Ctrl+Down", "The next row of the table", line=True),
     ActionSpec("previous_star", "&View", "Previous st&ar", "Ctrl+Up", "The row before"),
@@ -100,5 +101,6 @@ def shortcut_rows() -> list[tuple[str, str]]:
         ("← →", "With the image in focus: one layer back or forward"),
         ("PgUp PgDn", "With the image in focus: twenty layers"),
         ("Wheel", "Zoom image or wavelength axis; drag moves, double-click shows all"),
+        ("Shift + drag", "On the spectrum: the image of that band. In a diagram: choose stars with a lasso"),
         ("Click", "On a star: select it. On the image: pin the spaxel. On the spectrum: show that slice"),
     ]

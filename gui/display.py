@@ -1,10 +1,15 @@
-"""How numbers become grey: stretches and limits of images, as pure functions of arrays."""
+"""How an image is shown: stretches and limits, positions in words, and where north is, as pure functions."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from processing.cube import MuseCube
 
 STRETCHES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "linear": lambda t: t,
@@ -115,3 +120,25 @@ def sexagesimal(ra: float, dec: float) -> str:
     return (
         f"{hours:02d}:{minutes:02d}:{seconds / 100:05.2f} {sign}{degrees:02d}:{arcmin:02d}:{arcsec / 10:04.1f}"
     )  # fmt: skip
+
+
+def sky_directions(cube: MuseCube) -> tuple[tuple[float, float] | None, tuple[float, float] | None, float]:
+    """Find where north and east are, in pixels, from a small step on the sky at the middle of the field.
+
+    Returns
+    -------
+    north, east : (dx, dy) or None
+        None without coordinates.
+    pixel_scale : float
+        arcsec; NaN without coordinates.
+    """
+    if cube.wcs is None:
+        return None, None, math.nan
+    _, ny, nx = cube.shape
+    x, y = (nx - 1) / 2, (ny - 1) / 2
+    ra, dec = (float(v) for v in cube.pixel_to_world(x, y))
+    step = 1 / 3600
+    to_east = step / max(math.cos(math.radians(dec)), 1e-3)
+    places = (cube.world_to_pixel(ra, dec + step), cube.world_to_pixel(ra + to_east, dec))
+    north, east = ((float(place[0]) - x, float(place[1]) - y) for place in places)
+    return north, east, cube.pixel_scale

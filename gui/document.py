@@ -20,6 +20,7 @@ from processing.progress import CancelCheck, Progress
 from processing.spectrum import StarSpectrum
 
 if TYPE_CHECKING:
+    from gui.selection import Aperture
     from processing.catalogue.table import Catalogue
     from processing.cube import CubeOverview, MuseCube
     from processing.labels.fit import LabelFit
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from processing.reference import StarList
     from processing.session import Session
 
-Picture = Literal["white", "slice", "residual"]
+Picture = Literal["white", "slice", "band", "residual"]
 QUICK_LOOK_RADIUS = 3.0
 """Spaxels: a star without an extracted spectrum is shown as the sum within this radius."""
 
@@ -241,6 +242,16 @@ class Document(QObject):
         elif picture == "residual" and self.residual is not None:
             self._images.request((picture, -1), partial(_still, "residual", self.residual, rule))
 
+    def ask_band(self, low: float, high: float, rule: str) -> None:
+        """Ask for the mean image between two wavelengths in Angstrom."""
+        if self.cube is not None:
+            self._images.request(("band", low, high), partial(_band, self.cube, low, high, rule))
+
+    def ask_aperture(self, aperture: Aperture) -> None:
+        """Ask for the spectrum in a circle."""
+        if self.cube is not None:
+            self._spectra.request(aperture, partial(_aperture, self.cube, aperture))
+
     def ask_spaxel(self, x: int, y: int, preview: bool = False) -> None:
         """Ask for the spectrum of one spaxel."""
         if self.cube is not None:
@@ -289,6 +300,11 @@ def _slice(cube: MuseCube, index: int, rule: str) -> ShownImage:
     return ShownImage("slice", index, pixels, *limits(pixels, rule))
 
 
+def _band(cube: MuseCube, low: float, high: float, rule: str) -> ShownImage:
+    pixels = cube.band_image(low, high)
+    return ShownImage("band", -1, pixels, *limits(pixels, rule))
+
+
 def _still(picture: Picture, image: np.ndarray, rule: str) -> ShownImage:
     pixels = np.asarray(image, dtype=np.float32)
     find = symmetric if picture == "residual" else limits
@@ -299,6 +315,11 @@ def _spaxel(cube: MuseCube, x: int, y: int, preview: bool) -> ShownSpectrum:
     flux, ivar = cube.spaxel(x, y)
     spectrum = StarSpectrum(f"spaxel {x}, {y}", cube.wave, flux, ivar, cube.frame, cube.flux_unit, x=x, y=y)
     return ShownSpectrum(f"Spaxel x {x}, y {y}", spectrum, preview=preview)
+
+
+def _aperture(cube: MuseCube, aperture: Aperture) -> ShownSpectrum:
+    spectrum = cube.aperture(aperture.x, aperture.y, aperture.radius, aperture.annulus)
+    return ShownSpectrum(str(aperture), spectrum)
 
 
 def _quick_look(cube: MuseCube, star_id: str, x: float, y: float) -> ShownSpectrum:

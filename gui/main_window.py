@@ -76,7 +76,8 @@ class MainWindow(QMainWindow):
             "plan": partial(self.workspaces.show, "plan"), "white": partial(image.show_picture, "white"),
             "slice": partial(image.show_picture, "slice"), "residual": partial(image.show_picture, "residual"),
             "next": partial(image.step, 1), "previous": partial(image.step, -1), "whole": image.view.show_all,
-            "lines": self.workspaces.spectrum.lines_button.setChecked, "next_star": partial(stars.step, 1),
+            "aperture": image.aperture.button.toggle, "lines": self.workspaces.spectrum.lines_button.setChecked,
+            "next_star": partial(stars.step, 1),
             "previous_star": partial(stars.step, -1), "nothing": self.selection.clear, "filter": stars.go_to_filter,
             "reset_layout": self.workspaces.reset, "shortcuts": self.show_shortcuts, "about": self.show_about,
         }  # fmt: skip
@@ -153,7 +154,7 @@ class MainWindow(QMainWindow):
         actions["export"].setEnabled(document.catalogue is not None)
         actions["close_field"].setEnabled(not document.empty and not running)
         actions["cancel"].setEnabled(bool(self.runner.jobs))
-        for name in ("white", "slice", "whole", "next", "previous"):
+        for name in ("white", "slice", "whole", "aperture", "next", "previous"):
             actions[name].setEnabled(document.cube is not None)
         actions["residual"].setEnabled(document.residual is not None)
         for name in ("next_star", "previous_star", "filter"):

@@ -1,14 +1,36 @@
-"""Which star, spaxel, label and wavelength are current: every panel listens to this object and sets it."""
+"""Which star, spaxel, aperture, label and wavelength are current: every panel listens to this object and sets it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
 
 Spaxel = tuple[int, int]
+Band = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Aperture:
+    """A circle on the image with its sky annulus, in 0-based spaxels."""
+
+    x: float
+    y: float
+    radius: float
+    annulus: tuple[float, float] | None
+
+    @classmethod
+    def around(cls, x: float, y: float, radius: float, sky: bool = True) -> Aperture:
+        """Put a sky annulus of three spaxels two spaxels outside of a circle."""
+        return cls(x, y, radius, (radius + 2.0, radius + 5.0) if sky else None)
+
+    def __str__(self) -> str:
+        sky = f"sky {self.annulus[0]:.1f}–{self.annulus[1]:.1f}" if self.annulus else "sky not subtracted"
+        return f"Aperture x {self.x:.1f}, y {self.y:.1f}, radius {self.radius:.1f}, {sky} spaxels"
 
 
 class Selection(QObject):
-    """The one current star or spaxel, and the current wavelength.
+    """The one current star, spaxel or aperture, and the current wavelength or band.
 
     Setting what is already set tells nobody, so panels can set each other without echo.
     """
@@ -19,6 +41,10 @@ class Selection(QObject):
     """0-based (x, y) of the pinned spaxel, or None."""
     wavelength_changed = Signal(float)
     """Angstrom, in the frame of the cube."""
+    aperture_changed = Signal(object)
+    """The `Aperture`, or None."""
+    band_changed = Signal(object)
+    """Lowest and highest wavelength of the band whose image is shown, or None."""
     label_changed = Signal(str)
     """Machine name of the label whose evidence is shown, or ""."""
 
@@ -26,6 +52,8 @@ class Selection(QObject):
         super().__init__(parent)
         self._star = self._label = ""
         self._spaxel: Spaxel | None = None
+        self._aperture: Aperture | None = None
+        self._band: Band | None = None
         self._wavelength = float("nan")
 
     @property
@@ -50,6 +78,7 @@ class Selection(QObject):
         self._star = star_id
         if star_id:
             self.set_spaxel(None)
+            self.set_aperture(None)
         self.star_changed.emit(star_id)
 
     def set_spaxel(self, spaxel: Spaxel | None) -> None:
@@ -59,13 +88,46 @@ class Selection(QObject):
         self._spaxel = spaxel
         if spaxel is not None:
             self.set_star("")
+            self.set_aperture(None)
         self.spaxel_changed.emit(spaxel)
 
     def set_wavelength(self, wavelength: float) -> None:
         """Make a wavelength current, in Angstrom."""
         if wavelength != self._wavelength:
+            self.set_band(None)
             self._wavelength = wavelength
             self.wavelength_changed.emit(wavelength)
+
+    @property
+    def aperture(self) -> Aperture | None:
+        """The circle on the image, or None."""
+        return self._aperture
+
+    @property
+    def band(self) -> Band | None:
+        """The band whose image is shown, or None."""
+        return self._band
+
+    @property
+    def nothing(self) -> bool:
+        """True while neither star nor spaxel nor aperture is current."""
+        return not self._star and self._spaxel is None and self._aperture is None
+
+    def set_aperture(self, aperture: Aperture | None) -> None:
+        """Put a circle on the image; it takes the place of star and spaxel."""
+        if aperture == self._aperture:
+            return
+        self._aperture = aperture
+        if aperture is not None:
+            self.set_star("")
+            self.set_spaxel(None)
+        self.aperture_changed.emit(aperture)
+
+    def set_band(self, band: Band | None) -> None:
+        """Show the image of a band in place of a slice."""
+        if band != self._band:
+            self._band = band
+            self.band_changed.emit(band)
 
     @property
     def label(self) -> str:
@@ -81,5 +143,7 @@ class Selection(QObject):
     def clear(self) -> None:
         """Select nothing."""
         self.set_label("")
+        self.set_band(None)
+        self.set_aperture(None)
         self.set_star("")
         self.set_spaxel(None)

@@ -33,7 +33,7 @@ PATIENCE = 900.0
 def screen(width: int, height: int) -> Iterator[str]:
     """Start an X server and return the name of its display."""
     read, write = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp"]
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp", "-noreset"]
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
     os.close(write)
     try:
@@ -104,15 +104,16 @@ class Program:
         """Take a picture once the screen has stood still for a second."""
         self._count += 1
         path = self.folder / f"{self._count}_{name}.png"
-        last, since = b"", time.monotonic()
+        first_seen: dict[bytes, float] = {}
+        last = b""
 
-        def still() -> bool:
-            nonlocal last, since
+        def still() -> bool:  # nothing new for a second: a blinking cursor shows nothing new
+            nonlocal last
             command = ["import", "-silent", "-window", "root", "ppm:-"]
-            seen = subprocess.run(command, env=self.environment, capture_output=True, check=True).stdout
-            if seen != last:
-                last, since = seen, time.monotonic()
-            return time.monotonic() - since > 1.0
+            last = subprocess.run(command, env=self.environment, capture_output=True, check=True).stdout
+            now = time.monotonic()
+            first_seen.setdefault(last, now)
+            return now - max(first_seen.values()) > 1.0
 
         self.wait(still, f"a picture of {name}")
         subprocess.run(["convert", "ppm:-", str(path)], input=last, check=True)

@@ -20,12 +20,13 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
 )
 
-from gui.display import COLOUR_MAPS, LIMITS, STRETCHES, colour_table, sexagesimal
+from gui.display import COLOUR_MAPS, LIMITS, STRETCHES, colour_table, sexagesimal, sky_directions
 from gui.document import Document, Picture, ShownImage
+from gui.panels.aperture_tool import ApertureTool
 from gui.panels.colour_bar import ColourBar, short
 from gui.panels.panel import EmptyState, Panel, Segments
 from gui.panels.sky_view import SkyView
-from gui.selection import Selection
+from gui.selection import Band, Selection
 from gui.settings import Preferences
 from gui.theme import GRID, Theme, ThemeManager, icon
 
@@ -69,6 +70,7 @@ class ImagePanel(Panel):
         document.image_ready.connect(self._on_image)
         selection.star_changed.connect(self.view.mark_star)
         selection.spaxel_changed.connect(self.view.mark_spaxel)
+        selection.band_changed.connect(self._on_band)
         selection.wavelength_changed.connect(self._on_wavelength)
         self._update_colours()
         self.finish()
@@ -89,10 +91,12 @@ class ImagePanel(Panel):
         self.display.setToolTip("Stretch, limits and colours of the image")
         self.display.setAccessibleName("Display of the image")
         self.display.setMenu(self._build_menu())
+        self.view = SkyView()
+        self.aperture = ApertureTool(self._document, self._selection, self.view, self.sky)
         self.header.tools.addStretch(1)
+        self.header.tools.addWidget(self.aperture.button)
         self.header.tools.addWidget(self.pictures)
         self.header.tools.addWidget(self.display)
-        self.view = SkyView()
         self.view.hovered.connect(self._on_hover)
         self.view.clicked.connect(self._on_clicked)
         self.view.star_clicked.connect(self._selection.set_star)
@@ -164,6 +168,7 @@ class ImagePanel(Panel):
         self.rings.setCheckable(True)
         self.rings.setChecked(True)
         self.rings.toggled.connect(self._on_rings)
+        self.sky = menu.addAction("Sky annulus around the aperture")
         menu.addAction("Whole field").triggered.connect(self._on_whole_field)
         return menu
 
@@ -171,6 +176,7 @@ class ImagePanel(Panel):
         """Take on the colours of a theme."""
         self.bar.set_theme(theme)
         self.display.setIcon(icon("display", theme))
+        self.aperture.button.setIcon(icon("aperture", theme))
 
     # What is shown
 
@@ -193,7 +199,11 @@ class ImagePanel(Panel):
         picture: Picture = self.pictures.current or "white"  # type: ignore[assignment]
         if picture == "white" and self._document.overview is None:
             picture = "slice"
-        self._document.ask_image(picture, self.slider.value(), self._rule)
+        band = self._selection.band
+        if picture == "slice" and band is not None:
+            self._document.ask_band(*band, self._rule)
+        else:
+            self._document.ask_image(picture, self.slider.value(), self._rule)
 
     @Slot()
     def _on_cube(self) -> None:
@@ -205,6 +215,7 @@ class ImagePanel(Panel):
         if cube is None:
             self.view.set_sky(None, None, math.nan)
             return
+        self.view.set_sky(*sky_directions(cube))
         n = cube.shape[0]
         middle = n // 2
         for control in (self.slider, self.layer):
@@ -219,23 +230,7 @@ class ImagePanel(Panel):
         self.wave.blockSignals(False)
         self._selection.set_wavelength(float(cube.wave[middle]))
         self.pictures.choose("white")
-        self._set_sky()
         self._ask()
-
-    def _set_sky(self) -> None:
-        """Find where north and east are, from a small step on the sky at the middle of the field."""
-        cube = self._document.cube
-        if cube is None or cube.wcs is None:
-            self.view.set_sky(None, None, math.nan)
-            return
-        _, ny, nx = cube.shape
-        x, y = (nx - 1) / 2, (ny - 1) / 2
-        ra, dec = (float(v) for v in cube.pixel_to_world(x, y))
-        step = 1 / 3600
-        to_east = step / max(math.cos(math.radians(dec)), 1e-3)
-        north, east = cube.world_to_pixel(ra, dec + step), cube.world_to_pixel(ra + to_east, dec)
-        directions = [(float(place[0]) - x, float(place[1]) - y) for place in (north, east)]
-        self.view.set_sky(directions[0], directions[1], cube.pixel_scale)
 
     @Slot()
     def _on_overview(self) -> None:
@@ -302,6 +297,13 @@ class ImagePanel(Panel):
         if wavelength == self._selection.wavelength:
             self._on_wavelength(wavelength)
         self._selection.set_wavelength(wavelength)
+
+    @Slot(object)
+    def _on_band(self, band: Band | None) -> None:
+        """Show the image of a band in place of a slice, or slices again."""
+        self.pictures.button("slice").setText("Slice" if band is None else "Band")
+        if self._document.cube is not None and (band is not None or self.pictures.current == "slice"):
+            self.show_picture("slice")
 
     # Display
 
@@ -371,8 +373,7 @@ class ImagePanel(Panel):
             row = rows.index[star]
             parts.append(f"{star}: {rows.status[row]}. {rows.reason[row]}")
         self.cursor_text.emit("     ".join(parts))
-        nothing_pinned = not self._selection.star and self._selection.spaxel is None
-        if nothing_pinned and self._document.overview is not None:
+        if self._selection.nothing and self._document.overview is not None:
             self._document.ask_spaxel(round(x), round(y), preview=True)
 
     @Slot(float, float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, Slot
-from PySide6.QtGui import QColor, QIcon
+from PySide6.QtGui import QColor, QIcon, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout
 
 from gui.document import Document, ShownSpectrum
@@ -20,6 +20,9 @@ COLUMNS = (
     ("Formal", "Error from the pipeline's errors alone"),
     ("Lines", "How the network's gradient agrees with the physical one: 1 where the label is read from its own lines"),
 )
+FORMAL = 4
+"""The column that a narrow panel does without."""
+ROOMY = 380
 WHAT_IT_SAYS = {
     "good": "well founded",
     "warn": "to be used with care",
@@ -76,8 +79,9 @@ class LabelsPanel(Panel):
             item.setToolTip(tip)
             item.setTextAlignment(_side(n))
             self.table.setHorizontalHeaderItem(n, item)
-            modes = {0: QHeaderView.ResizeMode.Fixed, 1: QHeaderView.ResizeMode.ResizeToContents}
-            header.setSectionResizeMode(n, modes.get(n, QHeaderView.ResizeMode.Stretch))
+            contents = QHeaderView.ResizeMode.ResizeToContents
+            header.setSectionResizeMode(n, QHeaderView.ResizeMode.Fixed if n == 0 else contents)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.table.setColumnWidth(0, 34)
 
     def set_theme(self, theme: Theme) -> None:
@@ -153,6 +157,11 @@ class LabelsPanel(Panel):
         else:
             self.table.clearSelection()
         self.table.blockSignals(False)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the formal errors away where there is no room for them."""
+        super().resizeEvent(event)
+        self.table.setColumnHidden(FORMAL, self.width() < ROOMY)
 
     def sizeHint(self) -> QSize:
         """Narrow."""

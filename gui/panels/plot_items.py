@@ -154,6 +154,7 @@ class LineNames:
             if hasattr(mark, "label"):
                 mark.label.setColor(theme.muted)
                 mark.label.setFont(font)
+                mark.label.fill = pg.mkBrush(faded(theme.panel, 0.7))
 
 
 def style_plot(plot: pg.PlotItem, theme: Theme, font: QFont) -> None:
@@ -164,7 +165,7 @@ def style_plot(plot: pg.PlotItem, theme: Theme, font: QFont) -> None:
         axis.setPen(pg.mkPen(theme.line, width=1))
         axis.setTextPen(pg.mkPen(theme.muted))
         axis.setTickFont(font)
-        axis.setStyle(tickLength=-4, tickTextOffset=4)
+        axis.setStyle(tickLength=-4, tickTextOffset=4, hideOverlappingLabels=side == "left")
         axis.label.setFont(font)
     plot.hideButtons()
     plot.setMenuEnabled(False)

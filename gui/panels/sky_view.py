@@ -9,9 +9,10 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QKeyEvent, QPainter, QPainterPath, QPaintEvent, QPen
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QGraphicsPathItem, QWidget
 
 from gui.display import scale_bar
+from gui.selection import Aperture
 from gui.theme import CANVAS, SELECTED, status_colour
 
 RING = 12
@@ -27,6 +28,8 @@ class SkyView(pg.PlotWidget):
     """(x, y) under the mouse, or None when it left."""
     clicked = Signal(float, float)
     star_clicked = Signal(str)
+    aperture_moved = Signal(float, float, float)
+    """Centre and radius of the circle that was dragged."""
     stepped = Signal(int)
     """Layers to go forward (or back), by the arrow keys."""
 
@@ -48,6 +51,14 @@ class SkyView(pg.PlotWidget):
         self._cross = pg.ScatterPlotItem(pxMode=True, brush=None, symbol="s", size=10)
         for item in (self.image, self._stars, self._cross, self._ring):
             self.addItem(item, ignoreBounds=item is not self.image)
+        pens = {name: pg.mkPen(SELECTED, width=2) for name in ("pen", "hoverPen", "handlePen", "handleHoverPen")}
+        self.circle = pg.CircleROI((0, 0), radius=3.0, **pens)
+        self.circle.setVisible(False)
+        self.circle.setZValue(30)
+        self.circle.sigRegionChanged.connect(self._on_circle)
+        self._annulus = QGraphicsPathItem()
+        self.addItem(self._annulus, ignoreBounds=True)
+        self.addItem(self.circle, ignoreBounds=True)
         self._names: list[str] = []
         self._places = np.empty((0, 2))
         self.overlay = _Overlay(self)
@@ -105,6 +116,26 @@ class SkyView(pg.PlotWidget):
         """Mark the pinned spaxel, or none."""
         places = ([spaxel[0]], [spaxel[1]]) if spaxel else ([], [])
         self._cross.setData(*places, pen=pg.mkPen(SELECTED, width=2))
+
+    def mark_aperture(self, aperture: Aperture | None) -> None:
+        """Show the circle with its sky annulus, or none."""
+        self.circle.setVisible(aperture is not None)
+        path = QPainterPath()
+        if aperture is not None:
+            x, y, radius = aperture.x, aperture.y, aperture.radius
+            for r in aperture.annulus or ():
+                path.addEllipse(QPointF(x, y), r, r)
+            self.circle.blockSignals(True)
+            self.circle.setPos(x - radius, y - radius, update=False)
+            self.circle.setSize(2 * radius, finish=False)
+            self.circle.blockSignals(False)
+        self._annulus.setPen(pg.mkPen(SELECTED, width=1, style=Qt.PenStyle.DashLine))
+        self._annulus.setPath(path)
+
+    def _on_circle(self) -> None:
+        radius = float(self.circle.size().x()) / 2
+        corner = self.circle.pos()
+        self.aperture_moved.emit(float(corner.x()) + radius, float(corner.y()) + radius, radius)
 
     def set_sky(self, north: tuple[float, float] | None, east: tuple[float, float] | None, pixel_scale: float) -> None:
         """Say where north and east are, as directions in pixels, and how many arcsec a pixel has (NaN: unknown)."""

@@ -11,20 +11,17 @@ from PySide6.QtCore import QSize, Qt, Slot
 from PySide6.QtWidgets import QToolButton, QVBoxLayout
 
 from gui.document import Document, ShownSpectrum
-from gui.panels.gradient_plot import GradientPlot
 from gui.panels.panel import Elided, EmptyState, Panel, Segments
 from gui.panels.plot_items import (
     Bands,
     ErrorBand,
     LineNames,
     bands_of,
-    extent,
     faded,
     pretty_unit,
-    smoothed,
-    style_plot,
 )
-from gui.selection import Selection, Spaxel
+from gui.panels.spectrum_plots import SpectrumPlots
+from gui.selection import Aperture, Band, Selection, Spaxel
 from gui.theme import Theme, ThemeManager
 from processing.preparation.air import SPEED_OF_LIGHT, in_frame, observed
 from processing.spectrum import Frame
@@ -32,6 +29,8 @@ from processing.spectrum import Frame
 if TYPE_CHECKING:
     from processing.labels.gradients import GradientSpectra
 
+LOW = 300
+"""In a panel that is no higher than this, gradients take the place of the residuals."""
 VIEWS = (
     ("fit", "Fit", "The prepared spectrum with the best fit and the residuals"),
     ("observed", "Observed", "The spectrum as it was extracted"),
@@ -52,7 +51,6 @@ class SpectrumPanel(Panel):
         self._document, self._selection = document, selection
         self._shown: ShownSpectrum | None = None
         self._range: tuple[float, float] | None = None
-        self._counts = np.empty(0, bool)
         self._gradients: tuple[str, GradientSpectra] | None = None
         self._build_header()
         self._build_plots()
@@ -62,6 +60,8 @@ class SpectrumPanel(Panel):
         document.gradients_ready.connect(self._on_gradients)
         selection.star_changed.connect(self._on_star)
         selection.spaxel_changed.connect(self._on_spaxel)
+        selection.aperture_changed.connect(self._on_aperture)
+        selection.band_changed.connect(self._on_band)
         selection.wavelength_changed.connect(self._on_wavelength)
         selection.label_changed.connect(self._on_label)
         self.finish()
@@ -85,19 +85,9 @@ class SpectrumPanel(Panel):
         self.header.tools.addWidget(self.lines_button)
 
     def _build_plots(self) -> None:
-        self.plots = pg.GraphicsLayoutWidget()
-        self.plots.setAccessibleName("Spectrum")
-        self.plots.ci.layout.setContentsMargins(6, 4, 12, 4)
-        self.plots.ci.layout.setVerticalSpacing(2)
-        self.flux: pg.PlotItem = self.plots.addPlot(row=0, col=0)
-        self.residual: pg.PlotItem = self.plots.addPlot(row=1, col=0)
-        self.gradient = GradientPlot()
-        self._all = (self.flux, self.residual, self.gradient.plot)
-        for plot in self._all:
-            plot.setMouseEnabled(x=True, y=False)
-            plot.setClipToView(True)
-            plot.getViewBox().sigXRangeChanged.connect(self._on_range)
-            plot.getViewBox().sigResized.connect(self._fit_titles)
+        self.plots = SpectrumPlots()
+        self.flux, self.residual, self.gradient = self.plots.flux, self.plots.residual, self.plots.gradient
+        self.plots.box.band_dragged.connect(self._on_band_dragged)
         self.bands, self.residual_bands = Bands(self.flux), Bands(self.residual)
         self.error = ErrorBand()
         self.curve, self.fit_curve, self.sigma_curve = (
@@ -109,11 +99,19 @@ class SpectrumPanel(Panel):
         )
         self.marker.setZValue(20)
         self.marker.sigDragged.connect(self._on_cursor_dragged)
+        self.band = pg.LinearRegionItem(swapMode="sort")
+        self.band.setVisible(False)
+        self.band.sigRegionChanged.connect(self._on_band_moved)
         self.names = LineNames(self.flux)
-        for item in (self.bands, self.error, self.curve, self.fit_curve, self.marker):
+        for item in (self.bands, self.error, self.curve, self.fit_curve, self.band, self.marker):
             self.flux.addItem(item, ignoreBounds=True)
         for item in (self.residual_bands, self.zero, self.sigma_curve):
             self.residual.addItem(item, ignoreBounds=True)
+        self.plots.curves = {
+            self.flux: (self.curve, self.fit_curve),
+            self.residual: (self.sigma_curve,),
+            self.gradient.plot: (self.gradient.network, self.gradient.physical),
+        }
         self.plots.scene().sigMouseClicked.connect(self._on_clicked)
         column = QVBoxLayout(self.body)
         column.setContentsMargins(0, 0, 0, 4)
@@ -122,15 +120,12 @@ class SpectrumPanel(Panel):
     def set_theme(self, theme: Theme) -> None:
         """Take on the colours of a theme."""
         small = self.themes.small_font
-        self.plots.setBackground(theme.panel)
-        for plot in (self.flux, self.residual):
-            style_plot(plot, theme, small)
+        self.plots.set_theme(theme, small)
         self.curve.setPen(pg.mkPen(faded(theme.flux, 0.75), width=1))
         self.fit_curve.setPen(pg.mkPen(theme.fit, width=1))
         self.sigma_curve.setPen(pg.mkPen(faded(theme.flux, 0.75), width=1))
         self.zero.setPen(pg.mkPen(theme.fit, width=1))
         self.error.setBrush(faded(theme.flux, 0.18))
-        self.gradient.set_theme(theme, small)
         for bands in (self.bands, self.residual_bands):
             bands.set_colour(faded(theme.band, 0.16))
         self.marker.setPen(pg.mkPen(theme.accent, width=1.4))
@@ -138,6 +133,10 @@ class SpectrumPanel(Panel):
         self.marker.label.setColor(theme.accent)
         self.marker.label.setFont(small)
         self.marker.label.fill = pg.mkBrush(faded(theme.panel, 0.85))
+        self.band.setBrush(faded(theme.accent, 0.14))
+        self.band.setHoverBrush(faded(theme.accent, 0.22))
+        for line in self.band.lines:
+            line.setPen(pg.mkPen(theme.accent, width=1.4))
         self.names.set_theme(theme, small)
 
     # What is asked for
@@ -146,14 +145,21 @@ class SpectrumPanel(Panel):
     def _on_star(self, star_id: str) -> None:
         if star_id:
             self._document.ask_star(star_id)
-        elif self._selection.spaxel is None:
+        elif self._selection.nothing:
             self._clear()
 
     @Slot(object)
     def _on_spaxel(self, spaxel: Spaxel | None) -> None:
         if spaxel is not None:
             self._document.ask_spaxel(*spaxel)
-        elif not self._selection.star:
+        elif self._selection.nothing:
+            self._clear()
+
+    @Slot(object)
+    def _on_aperture(self, aperture: Aperture | None) -> None:
+        if aperture is not None:
+            self._document.ask_aperture(aperture)
+        elif self._selection.nothing:
             self._clear()
 
     @Slot()
@@ -168,8 +174,7 @@ class SpectrumPanel(Panel):
 
     @Slot(object)
     def _on_spectrum(self, shown: ShownSpectrum) -> None:
-        pinned = bool(self._selection.star) or self._selection.spaxel is not None
-        if shown.preview and pinned:
+        if shown.preview and not self._selection.nothing:
             return
         self._shown = shown
         self._draw()
@@ -209,36 +214,14 @@ class SpectrumPanel(Panel):
         if shown is None or shown.observed is None:
             return
         fitted = shown.fit is not None and self.views.current == "fit"
-        self._show_plots(fitted, fitted and self._draw_gradient(shown))
+        gradient = fitted and self._draw_gradient(shown)
+        self.plots.show_plots(fitted and (not gradient or self.height() > LOW), gradient, shown.observed.frame)
         if fitted:
             self._draw_fit(shown)
         else:
             self._draw_observed(shown)
-        self._title_wavelengths(shown.observed.frame)
         velocity = shown.fit.rv if shown.fit is not None and math.isfinite(shown.fit.rv) else 0.0
         self._place_names(shown.observed.frame, 1.0 + velocity / SPEED_OF_LIGHT)
-
-    def _show_plots(self, residual: bool, gradient: bool) -> None:
-        """Give the lower plots their room, or none."""
-        layout = self.plots.ci.layout
-        for row, (plot, shown) in enumerate(zip(self._all, (True, residual, gradient), strict=True)):
-            there = plot in self.plots.ci.items
-            if shown and not there:
-                self.plots.addItem(plot, row=row, col=0)
-                plot.setXRange(*self.flux.getViewBox().viewRange()[0], padding=0)
-            elif there and not shown:
-                self.plots.removeItem(plot)
-            layout.setRowStretchFactor(row, (5, 2, 3)[row] if shown else 0)
-
-    def _title_wavelengths(self, frame: Frame) -> None:
-        """Write the wavelengths below the lowest plot alone."""
-        there = [plot for plot in self._all if plot in self.plots.ci.items]
-        for plot in there:
-            lowest = plot is there[-1]
-            plot.getAxis("bottom").setStyle(showValues=lowest)
-            plot.setLabel("bottom", f"Wavelength (Å, {frame})" if lowest else None)
-            plot.getAxis("bottom").showLabel(lowest)
-        self._fit_titles()
 
     def _draw_gradient(self, shown: ShownSpectrum) -> bool:
         """Draw which pixels make the current label; ask for what is not known yet."""
@@ -247,7 +230,7 @@ class SpectrumPanel(Panel):
             return False
         if self._gradients is None or self._gradients[0] != fit.star_id:
             self._document.ask_gradients(fit)
-            return self.gradient.plot in self.plots.ci.items
+            return self.gradient.plot in self.plots.shown
         wave = observed(fit.wave, fit.frame, fit.rv, shown.observed.frame)
         self.gradient.show(fit, wave, self._gradients[1], label)
         return True
@@ -266,7 +249,7 @@ class SpectrumPanel(Panel):
         self.sigma_curve.setData([], [])
         self.bands.set_bands(bands_of(spectrum.wave, ~good))
         self.flux.setLabel("left", f"Flux ({pretty_unit(spectrum.flux_unit)})" if spectrum.flux_unit else "Flux")
-        self._counts = good
+        self.plots.counts = good
         self._set_range(spectrum.wave)
 
     def _draw_fit(self, shown: ShownSpectrum) -> None:
@@ -290,7 +273,7 @@ class SpectrumPanel(Panel):
         self.gradient.bands.set_bands(masked)
         self.flux.setLabel("left", "Flux over continuum")
         self.residual.setLabel("left", "Residual (σ)")
-        self._counts = used if used.any() else np.isfinite(fit.flux)
+        self.plots.counts = used if used.any() else np.isfinite(fit.flux)
         self._set_range(whole)
 
     def _describe(self, shown: ShownSpectrum | None) -> str:
@@ -312,48 +295,10 @@ class SpectrumPanel(Panel):
         whole = (float(wave[0]), float(wave[-1]))
         view = self.flux.getViewBox()
         if whole != self._range:
-            for plot in self._all:
-                plot.getViewBox().setLimits(xMin=whole[0] - 200, xMax=whole[1] + 200, minXRange=10)
+            self.plots.limit(*whole)
             view.setXRange(*whole, padding=0.01)
         self._range = whole
-        self._fit_height()
-
-    @Slot(object, object)
-    def _on_range(self, view: object, limits: tuple[float, float]) -> None:
-        """Keep all plots on the same wavelengths (pyqtgraph's own link goes astray while a plot is put in)."""
-        there = [plot for plot in self._all if plot in self.plots.ci.items]
-        if not any(view is plot.getViewBox() for plot in there):
-            return
-        for plot in there:
-            if tuple(plot.getViewBox().viewRange()[0]) != tuple(limits):
-                plot.setXRange(*limits, padding=0)
-        self._fit_height()
-
-    @Slot()
-    def _fit_height(self) -> None:
-        """Let the heights follow what is in sight; a few outlying pixels may leave the plot."""
-        low, high = self.flux.getViewBox().viewRange()[0]
-        for plot, curves, least in (
-            (self.flux, (self.curve, self.fit_curve), 0.0),
-            (self.residual, (self.sigma_curve,), 5.0),
-            (self.gradient.plot, (self.gradient.network, self.gradient.physical), 1e-9),
-        ):
-            values = []
-            for curve in curves:
-                x, y = curve.getOriginalDataset()
-                if x is not None and len(x):
-                    inside = (x >= low) & (x <= high) & np.isfinite(y)
-                    if curve is self.curve and len(self._counts) == len(x):
-                        inside &= self._counts
-                    values.append(smoothed(y[inside]))
-            together = np.concatenate(values) if values else np.empty(0)
-            if together.size:
-                bottom, top = extent(together)
-                if least:
-                    top = max(least, abs(bottom), abs(top))
-                    bottom = -top
-                margin = 0.08 * (top - bottom) or 1.0
-                plot.setYRange(bottom - margin, top + margin * (2 if plot is self.flux else 1), padding=0)
+        self.plots.fit_heights()
 
     @Slot(bool)
     def _on_lines(self, shown: bool) -> None:
@@ -367,6 +312,22 @@ class SpectrumPanel(Panel):
         if math.isfinite(wavelength):
             self.marker.setPos(wavelength)
 
+    @Slot(object)
+    def _on_band(self, band: Band | None) -> None:
+        self.band.setVisible(band is not None)
+        if band is not None and tuple(self.band.getRegion()) != band:
+            self.band.setRegion(band)
+
+    @Slot(float, float)
+    def _on_band_dragged(self, start: float, stop: float) -> None:
+        if self._document.cube is not None and start != stop:
+            self._selection.set_band((min(start, stop), max(start, stop)))
+
+    def _on_band_moved(self) -> None:
+        if self.band.isVisible():
+            low, high = self.band.getRegion()
+            self._selection.set_band((float(low), float(high)))
+
     def _on_cursor_dragged(self) -> None:
         self._selection.set_wavelength(float(self.marker.value()))
 
@@ -379,15 +340,6 @@ class SpectrumPanel(Panel):
             view.setXRange(*self._range, padding=0.01)
         elif self._document.cube is not None and self.plots.sceneRect().contains(event.scenePos()):
             self._selection.set_wavelength(float(view.mapSceneToView(event.scenePos()).x()))
-
-    @Slot()
-    def _fit_titles(self) -> None:
-        """Leave the titles of the axes away where they would not fit."""
-        axes = [(plot.getAxis("left"), plot.getViewBox().height()) for plot in self._all]
-        fits = [axis.label.boundingRect().width() < height for axis, height in axes]
-        for (axis, _), fitting in zip(axes, fits, strict=True):
-            axis.label.setVisible(fitting)
-            axis.setWidth(58 if any(fits) else 44)
 
     def sizeHint(self) -> QSize:
         """Wide."""

@@ -57,11 +57,11 @@ def test_a_label_shows_which_pixels_make_it(finished, field, qtbot: QtBot) -> No
     spectrum, labels = finished.workspaces.spectrum, finished.workspaces.labels
     select(finished, field.names[2], qtbot)
     shown = spectrum.gradient.plot
-    assert shown not in spectrum.plots.ci.items
+    assert shown not in spectrum.plots.shown
     row = finished.document.session.fit(field.names[2]).labels.index("mg_fe") + 1
     labels.table.selectRow(row)
     assert finished.selection.label == "mg_fe"
-    qtbot.waitUntil(lambda: shown in spectrum.plots.ci.items, timeout=WAIT)
+    qtbot.waitUntil(lambda: shown in spectrum.plots.shown, timeout=WAIT)
     wave, gradient = spectrum.gradient.network.getOriginalDataset()
     strongest = wave[np.abs(gradient).argmax()]
     assert 5160 < strongest < 5200  # the magnesium triplet
@@ -70,7 +70,7 @@ def test_a_label_shows_which_pixels_make_it(finished, field, qtbot: QtBot) -> No
     assert labels.table.selectionModel().selectedRows()[0].row() == row
     finished.actions_by_id["nothing"].trigger()
     assert finished.selection.label == ""
-    assert shown not in spectrum.plots.ci.items
+    assert shown not in spectrum.plots.shown
 
 
 def test_a_fit_in_vacuum_is_drawn_on_a_spectrum_in_air(finished, field, qtbot: QtBot) -> None:
