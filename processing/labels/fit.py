@@ -14,6 +14,7 @@ import numpy as np
 from processing.labels.errors import Design, robust_scale
 from processing.labels.marquardt import Problem, Solution, minimise
 from processing.labels.normal import Emulator, NormalEquations
+from processing.labels.outliers import find_outliers, near_emission_line, without
 from processing.labels.priors import AbundancePrior
 from processing.labels.representatives import core_labels, representative_labels
 from processing.labels.scope import describe, outside
@@ -84,7 +85,7 @@ class LabelFit:
         Pseudo-normalised; flux NaN where there are no data, ivar 0 where not fitted.
     best : ndarray, shape (n_pix,), float32
         Best-fitting model.
-    mask_reason : ndarray, shape (n_pix,), uint8
+    mask_reason : ndarray, shape (n_pix,), uint16
         Why a pixel was not fitted (`processing.preparation.masks.MASK_NAMES`).
     note : str
         Sentences for the user; empty when all is well.
@@ -236,6 +237,7 @@ class _Batch:
         span = settings.fit.extrapolation * (model.label_max - model.label_min)
         self.low, self.high = model.label_min - span, model.label_max + span
         self.inflation = np.ones(len(stars))
+        self.emission = near_emission_line(model.wave, model.frame)
 
     def fit(self, at_zero: Prepared) -> list[LabelFit]:
         """Run all rounds and gather the results."""
@@ -251,8 +253,12 @@ class _Batch:
             labels, shift = solution.values[:, :-1], solution.values[:, -1]
             velocity = np.clip(self.prepared.velocity + shift, -limit, limit)
             self.best = self.ratio * self.emulator.network.flux(labels)
-            scaled = np.sqrt(self.weight) * (self.prepared.flux - self._shifted_best(shift))
-            self.inflation *= np.clip(robust_scale(scaled, self.weight > 0), 0.2, 20.0)
+            residual = np.where(self.weight > 0, self.prepared.flux - self._shifted_best(shift), 0.0)
+            scaled = np.sqrt(self.weight) * residual
+            scale = np.clip(robust_scale(scaled, self.weight > 0), 0.2, 20.0)
+            self.inflation *= scale
+            if turn < ROUNDS - 1:
+                self._leave_out(find_outliers(residual, scaled / scale[:, None], self.emission))
         self.best = self._shifted_best(shift)
         deviation = (self.prepared.flux - self.best) * np.sqrt(self.prepared.ivar)
         scale = robust_scale(deviation, self.prepared.ivar > 0)
@@ -260,6 +266,12 @@ class _Batch:
             self._result(i, labels[i], float(shift[i]), float(scale[i]), bool(solution.converged[i]))
             for i in range(len(self.stars))
         ]
+
+    def _leave_out(self, found: np.ndarray) -> None:
+        """Mask outliers in the observations themselves, so that they bend the pseudo-continuum no longer either."""
+        for i in np.flatnonzero(found.any(axis=1)):
+            velocity = float(self.prepared.velocity[i])
+            self.stars[i] = without(self.stars[i], found[i], self.model.wave, self.model.frame, velocity)
 
     def _weights(self) -> np.ndarray:
         """Inverse variances of the fit: the raw errors and the model's own scatter, rescaled to what was left over.

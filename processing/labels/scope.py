@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from processing.labels.names import LABELS
+from processing.labels.outliers import near_emission_line
 from processing.labels.representatives import core_labels
 
 if TYPE_CHECKING:
@@ -91,7 +92,12 @@ def describe(
     mismatch = _structure(residual, error, fitted)
     if mismatch > _MISMATCH:
         sentences.append(f"The model misses broad features of {mismatch:.1%} of the flux: this may be no such star.")
-    peaks = fitted & (residual > _EMISSION_HEIGHT) & (residual > _EMISSION * error)
+    peaks = (
+        fitted
+        & near_emission_line(model.wave, model.frame)
+        & (residual > _EMISSION_HEIGHT)
+        & (residual > _EMISSION * error)
+    )
     peaks[1:] &= peaks[:-1].copy()
     peaks[0] = False
     if peaks.any():

@@ -9,7 +9,7 @@ from processing.settings import PreparationSettings
 
 Bands = tuple[tuple[float, float], ...]
 
-NO_DATA, TELLURIC, AO, DICHROIC, BALMER, USER, MODEL, EDGE = (1 << bit for bit in range(8))
+NO_DATA, TELLURIC, AO, DICHROIC, BALMER, USER, MODEL, EDGE, OUTLIER = (1 << bit for bit in range(9))
 MASK_NAMES: dict[int, str] = {
     NO_DATA: "no data",
     TELLURIC: "telluric band",
@@ -19,6 +19,7 @@ MASK_NAMES: dict[int, str] = {
     USER: "user's mask",
     MODEL: "not used by the model",
     EDGE: "edge of the spectrum or outside the limits of the fit",
+    OUTLIER: "cosmic ray or another outlier that no spectrum explains",
 }
 """What each bit of a pixel's `mask_reason` means."""
 
@@ -69,10 +70,10 @@ def observed_mask(
 
     Returns
     -------
-    ndarray, shape (n_wave,), uint8; 0 where the pixel may be used.
+    ndarray, shape (n_wave,), uint16; 0 where the pixel may be used.
     """
     site = wave / (1.0 + np.nan_to_num(barycentric) / SPEED_OF_LIGHT)
-    reason = np.where(good, 0, NO_DATA).astype(np.uint8)
+    reason = np.where(good, 0, NO_DATA).astype(np.uint16)
     reason[inside(site, TELLURIC_BANDS[settings.telluric])] |= TELLURIC
     if has_ao_gap(site, good) if settings.mask_ao == "auto" else settings.mask_ao:
         reason[inside(site, AO_BAND)] |= AO

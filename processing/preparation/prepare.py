@@ -17,6 +17,7 @@ from processing.preparation.masks import (
     BALMER_CORES,
     DICHROIC_BAND,
     EDGE,
+    MASK_NAMES,
     MODEL,
     NO_DATA,
     inside,
@@ -50,7 +51,7 @@ class Observation:
         Angstrom in vacuum, as observed.
     flux, ivar : ndarray, shape (n_wave,), float64
         In units of the spectrum's median flux; ivar 0 where masked.
-    reason : ndarray, shape (n_wave,), uint8
+    reason : ndarray, shape (n_wave,), uint16
         Why a pixel is masked (bits of `processing.preparation.masks`).
     not_fitted : ndarray, shape (n_wave,), bool
         Pixels that count for the pseudo-continuum but lie at the ends or outside the limits of the fit.
@@ -125,7 +126,7 @@ class Prepared:
     weight : ndarray, shape (n, n_pix), float32
         What each pixel weighed in the pseudo-continuum; some of these pixels are not fitted.
     continuum : ndarray, shape (n, n_pix), float32
-    reason : ndarray, shape (n, n_pix), uint8
+    reason : ndarray, shape (n, n_pix), uint16
         Why a pixel is not fitted; 0 where it is.
     velocity : ndarray, shape (n,)
         km/s that were taken off, a multiple of `VELOCITY_STEP`.
@@ -217,7 +218,7 @@ def prepare(
     velocity = np.round(np.asarray(velocities, float) / VELOCITY_STEP) * VELOCITY_STEP
     shape = (len(observations), model.wave.size)
     flux, ivar = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    reason = np.zeros(shape, np.uint8)
+    reason = np.zeros(shape, np.uint16)
     unfitted, coarser = np.zeros(shape, bool), np.zeros(shape, bool)
     groups: dict[tuple[Grid, float], list[int]] = defaultdict(list)
     for index, observation in enumerate(observations):
@@ -250,8 +251,8 @@ def prepare(
 
 def _carried_reasons(resampler: Resampler, reason: np.ndarray, masked: np.ndarray) -> np.ndarray:
     """Carry the bits of masked input pixels to the masked output pixels whose kernels they touch."""
-    carried = np.zeros(masked.shape, np.uint8)
-    for bit in (1 << k for k in range(8)):
+    carried = np.zeros(masked.shape, np.uint16)
+    for bit in MASK_NAMES:
         hit = (reason & bit) > 0
         if hit.any():
             touched = resampler.lost(hit) > 0.02
@@ -263,7 +264,7 @@ def _carried_reasons(resampler: Resampler, reason: np.ndarray, masked: np.ndarra
 def _model_reasons(model: LabelModel, settings: PreparationSettings) -> np.ndarray:
     """Bits of pixels that are never fitted with this model, in its own rest frame."""
     air = in_frame(model.wave, model.frame, "air")
-    reason = np.where(model.mask, 0, MODEL).astype(np.uint8)
+    reason = np.where(model.mask, 0, MODEL).astype(np.uint16)
     cores = model.masks_balmer_cores if settings.mask_balmer_cores == "model" else settings.mask_balmer_cores
     if cores:
         reason[inside(air, BALMER_CORES)] |= BALMER

@@ -17,7 +17,7 @@ from processing.labels.normal import Emulator, NormalEquations
 from processing.labels.priors import AbundancePrior
 from processing.labels.velocity import correlate
 from processing.preparation.air import to_vacuum
-from processing.preparation.masks import NO_DATA, TELLURIC
+from processing.preparation.masks import NO_DATA, OUTLIER, TELLURIC
 from processing.preparation.prepare import Operators, continuum_ratio, observe, prepare
 from processing.preparation.resample import smoothing_matrix
 from processing.settings import FitSettings, PreparationSettings, Settings
@@ -274,6 +274,24 @@ def test_objects_that_are_no_such_stars_are_called_out(model):
         assert not fit.in_scope, fit.star_id
         assert fit.note, fit.star_id
     assert "emission" in fits[1].note
+
+
+def test_cosmic_rays_are_left_out(model):
+    star = observed(model, labels_of(model, DWARF), 40.0, snr=100)[0]
+    hit = star.flux.copy()
+    places = np.searchsorted(WAVE, (5210.0, 6105.0, 6640.0, 8600.0))
+    hit[places] += np.float32(900)
+    hit[places + 1] += np.float32(700)
+    hit[places[1] - 20] = 0
+    clean, fit = fit_labels([star, replace(star, star_id="hit", flux=hit)], model, Settings())
+    assert fit.in_scope
+    assert fit.note == ""
+    assert np.all(np.abs(fit.values - clean.values) < clean.errors_scaled())
+    assert abs(fit.rv - clean.rv) < 0.5 * clean.rv_err
+    for wave in WAVE[places]:
+        near = np.abs(fit.wave - wave * (1 - 40.0 / 299792.458)) < 1.0
+        assert (fit.mask_reason[near] & OUTLIER).all()
+    assert not (clean.mask_reason & OUTLIER).any()
 
 
 def test_extrapolation_is_said(model):
