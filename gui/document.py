@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal, Slot
@@ -69,6 +69,8 @@ class Document(QObject):
     """A `ShownImage`."""
     spectrum_ready = Signal(object)
     """A `ShownSpectrum`."""
+    several_ready = Signal(object)
+    """A list of `ShownSpectrum`."""
     gradients_ready = Signal(str, object)
     """A star's name and its `GradientSpectra`."""
     read_failed = Signal(object)
@@ -80,9 +82,11 @@ class Document(QObject):
         self._images = LatestReader(self)
         self._spectra = LatestReader(self)
         self._evidence = LatestReader(self)
+        self._several = LatestReader(self)
         self._images.answered.connect(self._on_image)
         self._spectra.answered.connect(self._on_spectrum)
         self._evidence.answered.connect(self._on_gradients)
+        self._several.answered.connect(self._on_several)
         for reader in self._readers:
             reader.failed.connect(self._on_read_failed)
         self._overview_job: Job | None = None
@@ -103,7 +107,7 @@ class Document(QObject):
 
     @property
     def _readers(self) -> tuple[LatestReader, ...]:
-        return self._images, self._spectra, self._evidence
+        return self._images, self._spectra, self._evidence, self._several
 
     @property
     def empty(self) -> bool:
@@ -259,19 +263,27 @@ class Document(QObject):
 
     def ask_star(self, star_id: str) -> None:
         """Ask for a star's spectrum and fit; before a run, for the sum of the spaxels around it."""
+        read = self._star_reader(star_id)
+        if read is not None:
+            self._spectra.request(("star", star_id), read)
+
+    def ask_several(self, star_ids: Sequence[str]) -> None:
+        """Ask for the spectra and fits of several stars."""
+        reads = [read for read in map(self._star_reader, star_ids) if read is not None]
+        self._several.request(tuple(star_ids), partial(_all, reads))
+
+    def _star_reader(self, star_id: str) -> Callable[[], ShownSpectrum] | None:
+        """Return what reads a star's spectrum in a thread; None where there is nothing to read."""
         if self.rows is None or star_id not in self.rows.index:
-            return
+            return None
         row = self.rows.index[star_id]
-        read: Callable[[], Any]
         if self.session is not None:
-            read = partial(_star, self.session, star_id, self.rows.reason[row])
-        elif self.loaded:
-            read = partial(ShownSpectrum, star_id, self.loaded[row])
-        elif self.cube is not None:
-            read = partial(_quick_look, self.cube, star_id, float(self.rows.x[row]), float(self.rows.y[row]))
-        else:
-            return
-        self._spectra.request(("star", star_id), read)
+            return partial(_star, self.session, star_id, self.rows.reason[row])
+        if self.loaded:
+            return partial(ShownSpectrum, star_id, self.loaded[row])
+        if self.cube is not None:
+            return partial(_quick_look, self.cube, star_id, float(self.rows.x[row]), float(self.rows.y[row]))
+        return None
 
     def ask_gradients(self, fit: LabelFit) -> None:
         """Ask which pixels make a star's labels."""
@@ -281,6 +293,10 @@ class Document(QObject):
     @Slot(object, object)
     def _on_gradients(self, star_id: str, gradients: GradientSpectra) -> None:
         self.gradients_ready.emit(star_id, gradients)
+
+    @Slot(object, object)
+    def _on_several(self, key: object, spectra: list[ShownSpectrum]) -> None:
+        self.several_ready.emit(spectra)
 
     @Slot(object, object)
     def _on_image(self, key: object, image: ShownImage) -> None:
@@ -293,6 +309,10 @@ class Document(QObject):
     @Slot(object, object)
     def _on_read_failed(self, key: object, failure: Failure) -> None:
         self.read_failed.emit(failure)
+
+
+def _all(reads: Sequence[Callable[[], ShownSpectrum]]) -> list[ShownSpectrum]:
+    return [read() for read in reads]
 
 
 def _slice(cube: MuseCube, index: int, rule: str) -> ShownImage:

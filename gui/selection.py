@@ -37,6 +37,8 @@ class Selection(QObject):
 
     star_changed = Signal(str)
     """The star's name, or "" when none is selected."""
+    chosen_changed = Signal(object)
+    """Names of several chosen stars, the current one among them; empty while there is one or none."""
     spaxel_changed = Signal(object)
     """0-based (x, y) of the pinned spaxel, or None."""
     wavelength_changed = Signal(float)
@@ -51,6 +53,7 @@ class Selection(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._star = self._label = ""
+        self._chosen: tuple[str, ...] = ()
         self._spaxel: Spaxel | None = None
         self._aperture: Aperture | None = None
         self._band: Band | None = None
@@ -60,6 +63,20 @@ class Selection(QObject):
     def star(self) -> str:
         """Name of the current star, or ""."""
         return self._star
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Several chosen stars; empty while there is one or none."""
+        return self._chosen
+
+    def set_chosen(self, star_ids: tuple[str, ...]) -> None:
+        """Choose several stars; the current one stays if it is among them, else the first becomes current."""
+        chosen = star_ids if len(star_ids) > 1 else ()
+        if chosen != self._chosen:
+            self._chosen = chosen
+            self.chosen_changed.emit(chosen)
+        if star_ids and self._star not in star_ids:
+            self.set_star(star_ids[0])
 
     @property
     def spaxel(self) -> Spaxel | None:
@@ -72,10 +89,12 @@ class Selection(QObject):
         return self._wavelength
 
     def set_star(self, star_id: str) -> None:
-        """Make a star current; it takes the place of a pinned spaxel."""
+        """Make a star current; it takes the place of a pinned spaxel, and of several stars it is not one of."""
         if star_id == self._star:
             return
         self._star = star_id
+        if star_id not in self._chosen:
+            self.set_chosen(())
         if star_id:
             self.set_spaxel(None)
             self.set_aperture(None)

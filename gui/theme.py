@@ -69,6 +69,11 @@ STATUS_COLOURS: dict[str, str] = {
     "outside": "#8f99a6",
 }
 """Rings on the image by what became of a star: Okabe & Ito's colours, told apart by the colour-blind, on dark sky."""
+SERIES: dict[str, tuple[str, ...]] = {
+    "light": ("#3a4350", "#c94f00", "#1a66c2", "#00705a", "#8c3fa8", "#8a6500", "#b3261e", "#0a7a99"),
+    "dark": ("#c3cbd5", "#ff9a4d", "#6cb2f5", "#4cc9a6", "#d9a0ee", "#f0d060", "#ff8a80", "#66d0ee"),
+}
+"""Curves that stand beside each other, by theme; each is also named in the plot."""
 SELECTED = "#ffd84d"
 """The current star's ring on the image, in both themes."""
 

@@ -1,13 +1,15 @@
-"""Diagrams of the fitted labels: Kiel diagram and abundances; a click selects the star everywhere."""
+"""Diagrams of the fitted labels: Kiel diagram and abundances; click and lasso select stars everywhere."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QSize, Slot
+from PySide6.QtCore import QPointF, QSize, Qt, Slot
+from PySide6.QtGui import QColor, QPolygonF
 from PySide6.QtWidgets import QVBoxLayout
 
 from gui.document import Document
+from gui.panels.drag_box import DragBox
 from gui.panels.panel import EmptyState, Panel, Segments
 from gui.panels.plot_items import faded, style_plot
 from gui.selection import Selection
@@ -45,13 +47,17 @@ class DiagramsPanel(Panel):
         self.choice.chosen.connect(self.show_diagram)
         self.header.tools.addStretch(1)
         self.header.tools.addWidget(self.choice)
-        self.view = pg.PlotWidget()
+        self.box = DragBox(lasso=True)
+        self.box.lasso_drawn.connect(self._on_lasso)
+        self.view = pg.PlotWidget(viewBox=self.box)
+        self.view.setToolTip("Click on a star, or draw around several with Shift held")
         self.view.setAccessibleName("Diagram")
         self.view.getPlotItem().layout.setContentsMargins(6, 4, 12, 4)
         self.errors = pg.ErrorBarItem(x=np.empty(0), y=np.empty(0))
         self.points = pg.ScatterPlotItem(pxMode=True, size=8, hoverable=True, hoverSize=11)
         self.mark = pg.ScatterPlotItem(pxMode=True, size=15, brush=None)
-        for item in (self.errors, self.points, self.mark):
+        self.chosen = pg.ScatterPlotItem(pxMode=True, size=13, brush=None)
+        for item in (self.errors, self.points, self.chosen, self.mark):
             self.view.addItem(item, ignoreBounds=item is not self.points)
         self.view.scene().sigMouseClicked.connect(self._on_clicked)
         column = QVBoxLayout(self.body)
@@ -59,12 +65,14 @@ class DiagramsPanel(Panel):
         column.addWidget(self.view)
         document.rows_changed.connect(self._on_rows)
         selection.star_changed.connect(self._on_star)
+        selection.chosen_changed.connect(self._on_chosen)
         self.finish()
 
     def set_theme(self, theme: Theme) -> None:
         """Take on the colours of a theme."""
         self._theme = theme
         self.view.setBackground(theme.panel)
+        self.box.set_colour(QColor(theme.accent))
         style_plot(self.view.getPlotItem(), theme, self.themes.small_font)
         self._draw()
 
@@ -117,6 +125,7 @@ class DiagramsPanel(Panel):
         self.view.invertX(back_x)
         self.view.invertY(back_y)
         self._on_star(self._selection.star)
+        self._on_chosen(self._selection.chosen)
 
     def _draw_errors(self, x: Column, y: Column, known: np.ndarray) -> None:
         rows = self._document.rows
@@ -136,6 +145,26 @@ class DiagramsPanel(Panel):
         row = rows.index.get(star_id, -1) if rows is not None else -1
         found = np.flatnonzero(self._rows == row)
         self.mark.setData(self._x[found], self._y[found], pen=pg.mkPen(self._theme.fit, width=2.2))
+
+    @Slot(object)
+    def _on_chosen(self, star_ids: tuple[str, ...]) -> None:
+        rows = self._document.rows
+        wanted = [rows.index[name] for name in star_ids if name in rows.index] if rows is not None else []
+        found = np.flatnonzero(np.isin(self._rows, wanted))
+        self.chosen.setData(self._x[found], self._y[found], pen=pg.mkPen(self._theme.text, width=1.4))
+
+    @Slot(object)
+    def _on_lasso(self, polygon: QPolygonF) -> None:
+        """Choose the stars that were drawn around."""
+        rows = self._document.rows
+        rule = Qt.FillRule.OddEvenFill
+        inside = [
+            row
+            for row, x, y in zip(self._rows, self._x, self._y, strict=True)
+            if polygon.containsPoint(QPointF(x, y), rule)
+        ]
+        if rows is not None and inside:
+            self._selection.set_chosen(tuple(str(rows.star_id[row]) for row in inside))
 
     def _on_clicked(self, event: pg.GraphicsScene.mouseEvents.MouseClickEvent) -> None:
         rows = self._document.rows

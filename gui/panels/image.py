@@ -69,6 +69,7 @@ class ImagePanel(Panel):
         document.results_changed.connect(self._on_results)
         document.image_ready.connect(self._on_image)
         selection.star_changed.connect(self.view.mark_star)
+        selection.chosen_changed.connect(self.view.mark_chosen)
         selection.spaxel_changed.connect(self.view.mark_spaxel)
         selection.band_changed.connect(self._on_band)
         selection.wavelength_changed.connect(self._on_wavelength)
@@ -253,6 +254,7 @@ class ImagePanel(Panel):
         else:
             self.view.set_stars(rows.star_id.tolist(), rows.x, rows.y, rows.status.tolist())
         self.view.mark_star(self._selection.star)
+        self.view.mark_chosen(self._selection.chosen)
 
     @Slot(object)
     def _on_image(self, image: ShownImage) -> None:

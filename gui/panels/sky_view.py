@@ -49,7 +49,8 @@ class SkyView(pg.PlotWidget):
         self._stars = pg.ScatterPlotItem(pxMode=True, brush=None)
         self._ring = pg.ScatterPlotItem(pxMode=True, brush=None, size=RING + 8)
         self._cross = pg.ScatterPlotItem(pxMode=True, brush=None, symbol="s", size=10)
-        for item in (self.image, self._stars, self._cross, self._ring):
+        self._chosen = pg.ScatterPlotItem(pxMode=True, brush=None, size=RING + 4)
+        for item in (self.image, self._stars, self._chosen, self._cross, self._ring):
             self.addItem(item, ignoreBounds=item is not self.image)
         pens = {name: pg.mkPen(SELECTED, width=2) for name in ("pen", "hoverPen", "handlePen", "handleHoverPen")}
         self.circle = pg.CircleROI((0, 0), radius=3.0, **pens)
@@ -111,6 +112,16 @@ class SkyView(pg.PlotWidget):
         view = self.box.viewRect()
         if not view.contains(QPointF(x, y)) and self._on_image(x, y):
             self.box.translateBy(x - view.center().x(), y - view.center().y())
+
+    def mark_chosen(self, names: Sequence[str]) -> None:
+        """Mark several chosen stars."""
+        wanted = set(names)
+        found = [n for n, name in enumerate(self._names) if name in wanted]
+        self._chosen.setData(
+            self._places[found, 0] if found else [],
+            self._places[found, 1] if found else [],
+            pen=pg.mkPen(SELECTED, width=1.4),
+        )
 
     def mark_spaxel(self, spaxel: tuple[int, int] | None) -> None:
         """Mark the pinned spaxel, or none."""

@@ -20,6 +20,7 @@ from gui.panels.plot_items import (
     faded,
     pretty_unit,
 )
+from gui.panels.several import AT_MOST, STEP, Several
 from gui.panels.spectrum_plots import SpectrumPlots
 from gui.selection import Aperture, Band, Selection, Spaxel
 from gui.theme import Theme, ThemeManager
@@ -34,6 +35,7 @@ LOW = 300
 VIEWS = (
     ("fit", "Fit", "The prepared spectrum with the best fit and the residuals"),
     ("observed", "Observed", "The spectrum as it was extracted"),
+    ("several", "Several", "The chosen stars one above the other, at rest"),
 )
 
 
@@ -51,14 +53,17 @@ class SpectrumPanel(Panel):
         self._document, self._selection = document, selection
         self._shown: ShownSpectrum | None = None
         self._range: tuple[float, float] | None = None
+        self._stars: list[ShownSpectrum] = []
         self._gradients: tuple[str, GradientSpectra] | None = None
         self._build_header()
         self._build_plots()
         document.cube_changed.connect(self._on_cube)
         document.results_changed.connect(self._on_results)
         document.spectrum_ready.connect(self._on_spectrum)
+        document.several_ready.connect(self._on_several)
         document.gradients_ready.connect(self._on_gradients)
         selection.star_changed.connect(self._on_star)
+        selection.chosen_changed.connect(self._on_chosen)
         selection.spaxel_changed.connect(self._on_spaxel)
         selection.aperture_changed.connect(self._on_aperture)
         selection.band_changed.connect(self._on_band)
@@ -73,6 +78,7 @@ class SpectrumPanel(Panel):
         self.subtitle.setObjectName("muted")
         self.views = Segments(VIEWS)
         self.views.choose("fit")
+        self.views.button("several").hide()
         self.views.chosen.connect(self._on_view)
         self.lines_button = QToolButton()
         self.lines_button.setText("Lines")
@@ -102,13 +108,14 @@ class SpectrumPanel(Panel):
         self.band = pg.LinearRegionItem(swapMode="sort")
         self.band.setVisible(False)
         self.band.sigRegionChanged.connect(self._on_band_moved)
+        self.several = Several(self.flux)
         self.names = LineNames(self.flux)
         for item in (self.bands, self.error, self.curve, self.fit_curve, self.band, self.marker):
             self.flux.addItem(item, ignoreBounds=True)
         for item in (self.residual_bands, self.zero, self.sigma_curve):
             self.residual.addItem(item, ignoreBounds=True)
         self.plots.curves = {
-            self.flux: (self.curve, self.fit_curve),
+            self.flux: (self.curve, self.fit_curve, *self.several.curves),
             self.residual: (self.sigma_curve,),
             self.gradient.plot: (self.gradient.network, self.gradient.physical),
         }
@@ -138,6 +145,7 @@ class SpectrumPanel(Panel):
         for line in self.band.lines:
             line.setPen(pg.mkPen(theme.accent, width=1.4))
         self.names.set_theme(theme, small)
+        self.several.set_theme(theme, small)
 
     # What is asked for
 
@@ -179,6 +187,23 @@ class SpectrumPanel(Panel):
         self._shown = shown
         self._draw()
 
+    @Slot(object)
+    def _on_chosen(self, star_ids: tuple[str, ...]) -> None:
+        """Read several stars, or go back to one."""
+        self._stars = []
+        self.views.button("several").setVisible(bool(star_ids))
+        if star_ids:
+            self._document.ask_several(star_ids[:AT_MOST])
+        elif self.views.current == "several":
+            self.views.choose("fit")
+            self._draw()
+
+    @Slot(object)
+    def _on_several(self, stars: list[ShownSpectrum]) -> None:
+        self._stars = stars
+        if self.views.current == "several":
+            self._draw()
+
     @Slot(str)
     def _on_label(self, label: str) -> None:
         self._draw()
@@ -209,10 +234,16 @@ class SpectrumPanel(Panel):
         """Show what there is: the fit, the observed spectrum, or why there is none."""
         shown = self._shown
         self.subtitle.set_text(self._describe(shown))
-        self.views.setVisible(shown is not None and shown.fit is not None)
+        several = self.views.current == "several" and bool(self._stars)
+        self.views.setVisible(shown is not None and (shown.fit is not None or several))
         self.show_body(shown is not None and shown.observed is not None)
         if shown is None or shown.observed is None:
             return
+        self.marker.setVisible(not several and self._document.cube is not None)
+        if several:
+            self._draw_several(shown.observed.frame)
+            return
+        self.several.clear()
         fitted = shown.fit is not None and self.views.current == "fit"
         gradient = fitted and self._draw_gradient(shown)
         self.plots.show_plots(fitted and (not gradient or self.height() > LOW), gradient, shown.observed.frame)
@@ -234,6 +265,19 @@ class SpectrumPanel(Panel):
         wave = observed(fit.wave, fit.frame, fit.rv, shown.observed.frame)
         self.gradient.show(fit, wave, self._gradients[1], label)
         return True
+
+    def _draw_several(self, frame: Frame) -> None:
+        self.plots.show_plots(False, False, frame)
+        for curve in (self.curve, self.fit_curve, self.sigma_curve):
+            curve.setData([], [])
+        self.error.clear()
+        self.bands.set_bands([])
+        self.plots.counts = np.empty(0, bool)
+        self.several.show(self._stars, self._document.rows, frame)
+        self.flux.setLabel("left", f"Flux over continuum, steps of {STEP:g}")
+        self.flux.setLabel("bottom", f"Wavelength at rest (Å, {frame})")
+        self._place_names(frame, 1.0)
+        self.plots.fit_heights()
 
     def _draw_observed(self, shown: ShownSpectrum) -> None:
         spectrum = shown.observed
@@ -308,7 +352,7 @@ class SpectrumPanel(Panel):
 
     @Slot(float)
     def _on_wavelength(self, wavelength: float) -> None:
-        self.marker.setVisible(self._document.cube is not None)
+        self.marker.setVisible(self._document.cube is not None and self.views.current != "several")
         if math.isfinite(wavelength):
             self.marker.setPos(wavelength)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QItemSelection, QObject, QPoint, QSize, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QItemSelection, QItemSelectionModel, QObject, QPoint, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QLineEdit, QMenu, QTableView, QVBoxLayout
 
@@ -43,6 +43,7 @@ class StarsPanel(Panel):
         self._build()
         document.rows_changed.connect(self._on_rows)
         selection.star_changed.connect(self._on_star)
+        selection.chosen_changed.connect(self._on_chosen)
         self.finish()
 
     def _build(self) -> None:
@@ -61,7 +62,7 @@ class StarsPanel(Panel):
         table.setModel(self.model)
         table.setAccessibleName("Stars")
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         table.setShowGrid(False)
@@ -142,7 +143,9 @@ class StarsPanel(Panel):
     def _count(self) -> None:
         total = len(self._document.rows) if self._document.rows is not None else 0
         shown = self.model.rowCount()
-        self.count.setText("" if not total else f"{total:n}" if shown == total else f"{shown:n} of {total:n}")
+        text = "" if not total else f"{total:n}" if shown == total else f"{shown:n} of {total:n}"
+        several = len(self._selection.chosen)
+        self.count.setText(f"{text}, {several:n} chosen" if several else text)
 
     @Slot(str)
     def _on_filter(self, text: str) -> None:
@@ -163,14 +166,44 @@ class StarsPanel(Panel):
     @Slot(QItemSelection)
     def _on_selected(self) -> None:
         chosen = self.table.selectionModel().selectedRows()
-        if chosen:
-            self._selection.set_star(self.model.star_at(chosen[0].row()))
+        rows = [index.row() for index in chosen]
+        current = self.table.currentIndex().row()
+        if rows:
+            first = current if current in rows else rows[0]
+            names = [self.model.star_at(row) for row in (first, *(row for row in rows if row != first))]
+            if len(names) > 1:
+                self._selection.set_chosen(tuple(names))
+            self._selection.set_star(names[0])
+            if len(names) == 1:
+                self._selection.set_chosen(())
+        self._count()
+
+    @Slot(object)
+    def _on_chosen(self, star_ids: tuple[str, ...]) -> None:
+        """Select the rows of several stars that were chosen elsewhere; of none, the current star's alone."""
+        model = self.table.selectionModel()
+        names = star_ids or (self._selection.star,)
+        rows = {row for row in map(self.model.row_of, names) if row >= 0}
+        if not rows or rows == {index.row() for index in model.selectedRows()}:
+            return
+        last = self.model.columnCount() - 1
+        wanted = QItemSelection()
+        for row in rows:
+            wanted.select(self.model.index(row, 0), self.model.index(row, last))
+        model.blockSignals(True)
+        model.select(wanted, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        model.blockSignals(False)
+        self.table.viewport().update()
+        self.table.scrollTo(self.model.index(min(rows), 0))
+        self._count()
 
     @Slot(str)
     def _on_star(self, star_id: str) -> None:
         row = self.model.row_of(star_id)
         chosen = self.table.selectionModel()
-        if row < 0:
+        if self._selection.chosen and star_id in self._selection.chosen:
+            self._on_chosen(self._selection.chosen)
+        elif row < 0:
             chosen.blockSignals(True)
             self.table.clearSelection()
             chosen.blockSignals(False)
