@@ -78,9 +78,7 @@ def label_columns(labels: Sequence[str]) -> tuple[Column, ...]:
                 f"{name}_err_cal", info.unit, f"error of {info.symbol}, rescaled by error_scale, for correlated pixels"
             ),
             Column(f"{name}_flag", "", f"1 where {name}_gradcorr is above 0.5: the network reads its own lines", int),
-            Column(
-                f"{name}_gradcorr", "", f"correlation of the network's {info.symbol} gradient with physics"
-            ),
+            Column(f"{name}_gradcorr", "", f"correlation of the network's {info.symbol} gradient with physics"),
             Column(f"{name}_info", "", f"1 where this spectrum can determine {info.symbol} (Cramer-Rao bound)", int),
             Column(f"{name}_gradcorr_info", "", f"as {name}_gradcorr, each pixel weighted by its information"),
         ]

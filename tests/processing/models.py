@@ -55,9 +55,7 @@ def tiny_model(wave_min: float = 5000.0, wave_max: float = 5360.0, n_label: int 
         network=network,
         scatter=np.full(len(wave), 0.002),
         training_labels=labels.astype(np.float32),
-        templates=Templates.of(
-            ("one", "two"), stars, network.flux_and_jacobian(stars)[1].transpose(0, 2, 1)
-        ),
+        templates=Templates.of(("one", "two"), stars, network.flux_and_jacobian(stars)[1].transpose(0, 2, 1)),
         card={
             "description": "Random weights, for tests.",
             "training": "none",
