@@ -31,6 +31,10 @@ ACTIONS: tuple[ActionSpec, ...] = (
                "export", line=True),
     ActionSpec("close_field", "&File", "&Close field", "Ctrl+W", "Close cube, stars and results", line=True),
     ActionSpec("quit", "&File", "&Quit", "Ctrl+Q", "Leave Stellacube"),
+    ActionSpec("undo", "&Edit", "&Undo", "Ctrl+Z", "Take back the last change of a mask"),
+    ActionSpec("redo", "&Edit", "&Redo", "Ctrl+Shift+Z", "Do again what was taken back"),
+    ActionSpec("mask", "&Edit", "&Mask pixels", "M", "Draw masks in the spectrum with Shift held", line=True),
+    ActionSpec("refit", "&Edit", "Re&fit star", "Ctrl+Shift+R", "Fit this star again with its masks"),
     ActionSpec("run", "&Run", "&Run…", "Ctrl+R", "Extract all stars and fit their labels", "run"),
     ActionSpec("cancel", "&Run", "&Cancel", "Ctrl+.", "Stop what is going on; what is finished is kept"),
     ActionSpec("look", "&View", "&Look", "Ctrl+1", "Image, spectrum and stars", checkable=True),
@@ -72,7 +76,7 @@ def build_actions(
     """
     actions = {}
     menus = {}
-    for title in ("&File", "&Run", "&View", "&Help"):
+    for title in ("&File", "&Edit", "&Run", "&View", "&Help"):
         menus[title] = window.menuBar().addMenu(title)
     for spec in ACTIONS:
         action = QAction(spec.text, window, checkable=spec.checkable)

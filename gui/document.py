@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from processing.cube import CubeOverview, MuseCube
     from processing.labels.fit import LabelFit
     from processing.labels.gradients import GradientSpectra
+    from processing.labels.refit import Range
     from processing.reference import StarList
     from processing.session import Session
 
@@ -267,6 +268,22 @@ class Document(QObject):
         if read is not None:
             self._spectra.request(("star", star_id), read)
 
+    def refit(self, star_id: str, masks: Sequence[Range]) -> None:
+        """Fit a star again without some wavelength ranges; the fit arrives as a spectrum to be shown."""
+        if self.session is not None:
+            stage = partial(_refit, self.session, star_id, tuple(masks))
+            self._runner.start(
+                f"Fitting {star_id} again", stage, succeeded=self._on_refitted, failed=self._on_refit_failed
+            )
+
+    @Slot(object)
+    def _on_refitted(self, shown: ShownSpectrum) -> None:
+        self.spectrum_ready.emit(shown)
+
+    @Slot(object)
+    def _on_refit_failed(self, failure: Failure) -> None:
+        self.read_failed.emit(failure)
+
     def ask_several(self, star_ids: Sequence[str]) -> None:
         """Ask for the spectra and fits of several stars."""
         reads = [read for read in map(self._star_reader, star_ids) if read is not None]
@@ -348,6 +365,16 @@ def _quick_look(cube: MuseCube, star_id: str, x: float, y: float) -> ShownSpectr
         return ShownSpectrum(f"{star_id}: outside the field of this cube", None)
     spectrum = cube.aperture(x, y, QUICK_LOOK_RADIUS)
     return ShownSpectrum(f"{star_id} – sum within {QUICK_LOOK_RADIUS:g} spaxels, sky not subtracted", spectrum)
+
+
+def _refit(
+    session: Session, star_id: str, masks: Sequence[Range], *, progress: Progress, cancelled: CancelCheck
+) -> ShownSpectrum:
+    from processing.labels.refit import refit
+
+    spectrum = session.spectrum(star_id)
+    fit = refit(spectrum, masks, session.settings, progress=progress, cancelled=cancelled)
+    return ShownSpectrum(f"{star_id}, fitted again with your masks", spectrum, fit)
 
 
 def _star(session: Session, star_id: str, reason: str) -> ShownSpectrum:

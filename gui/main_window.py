@@ -76,6 +76,8 @@ class MainWindow(QMainWindow):
             "plan": partial(self.workspaces.show, "plan"), "white": partial(image.show_picture, "white"),
             "slice": partial(image.show_picture, "slice"), "residual": partial(image.show_picture, "residual"),
             "next": partial(image.step, 1), "previous": partial(image.step, -1), "whole": image.view.show_all,
+            "undo": self.workspaces.spectrum.undo.undo, "redo": self.workspaces.spectrum.undo.redo,
+            "mask": self.workspaces.spectrum.masking.button.toggle, "refit": self.workspaces.spectrum.masking.start,
             "aperture": image.aperture.button.toggle, "lines": self.workspaces.spectrum.lines_button.setChecked,
             "next_star": partial(stars.step, 1),
             "previous_star": partial(stars.step, -1), "nothing": self.selection.clear, "filter": stars.go_to_filter,
@@ -105,6 +107,9 @@ class MainWindow(QMainWindow):
         self.workspaces.spectrum.lines_button.toggled.connect(lines.setChecked)
 
     def _connect(self) -> None:
+        undo = self.workspaces.spectrum.undo
+        undo.canUndoChanged.connect(self.actions_by_id["undo"].setEnabled)
+        undo.canRedoChanged.connect(self.actions_by_id["redo"].setEnabled)
         self.themes.changed.connect(self._on_theme)
         self.document.cube_changed.connect(self._update_state)
         self.document.rows_changed.connect(self._update_state)
@@ -157,6 +162,10 @@ class MainWindow(QMainWindow):
         for name in ("white", "slice", "whole", "aperture", "next", "previous"):
             actions[name].setEnabled(document.cube is not None)
         actions["residual"].setEnabled(document.residual is not None)
+        actions["undo"].setEnabled(self.workspaces.spectrum.undo.canUndo())
+        actions["redo"].setEnabled(self.workspaces.spectrum.undo.canRedo())
+        for name in ("mask", "refit"):
+            actions[name].setEnabled(document.session is not None)
         for name in ("next_star", "previous_star", "filter"):
             actions[name].setEnabled(document.rows is not None)
 

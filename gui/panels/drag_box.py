@@ -12,7 +12,11 @@ class DragBox(pg.ViewBox):
     """A view box that tells where the mouse went while Shift was held."""
 
     band_dragged = Signal(float, float)
-    """From where to where along x, while the mouse moves."""
+    """Lowest and highest x, while the mouse moves."""
+    band_chosen = Signal(float, float)
+    """Lowest and highest x, when the mouse is let go."""
+    shift_clicked = Signal(float)
+    """x of a click with Shift held."""
     lasso_drawn = Signal(object)
     """The closed `QPolygonF` in the coordinates of the plot, when the mouse is let go."""
 
@@ -32,6 +36,14 @@ class DragBox(pg.ViewBox):
         fill.setAlphaF(0.12)
         self._line.setBrush(fill)
 
+    def mouseClickEvent(self, event: pg.GraphicsScene.mouseEvents.MouseClickEvent) -> None:
+        """Tell of clicks with Shift held."""
+        if event.modifiers() & Qt.KeyboardModifier.ShiftModifier and event.button() == Qt.MouseButton.LeftButton:
+            event.accept()
+            self.shift_clicked.emit(float(self.mapSceneToView(event.scenePos()).x()))
+        else:
+            super().mouseClickEvent(event)
+
     def mouseDragEvent(self, event: pg.GraphicsScene.mouseEvents.MouseDragEvent, axis: int | None = None) -> None:
         """Choose if Shift was held at the start; else move the view."""
         if event.isStart():
@@ -43,7 +55,10 @@ class DragBox(pg.ViewBox):
         event.accept()
         start, place = (self.mapSceneToView(where) for where in (event.buttonDownScenePos(), event.scenePos()))
         if not self._lasso:
-            self.band_dragged.emit(float(start.x()), float(place.x()))
+            low, high = sorted((float(start.x()), float(place.x())))
+            self.band_dragged.emit(low, high)
+            if event.isFinish():
+                self.band_chosen.emit(low, high)
             return
         self._points = [*(self._points or [start]), place]
         path = QPainterPath()

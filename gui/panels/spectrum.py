@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QSize, Qt, Slot
+from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import QToolButton, QVBoxLayout
 
 from gui.document import Document, ShownSpectrum
+from gui.panels.mask_tool import MaskTool
 from gui.panels.panel import Elided, EmptyState, Panel, Segments
 from gui.panels.plot_items import (
     Bands,
@@ -55,6 +57,9 @@ class SpectrumPanel(Panel):
         self._range: tuple[float, float] | None = None
         self._stars: list[ShownSpectrum] = []
         self._gradients: tuple[str, GradientSpectra] | None = None
+        self.plots = SpectrumPlots()
+        self.undo = QUndoStack(self)
+        self.masking = MaskTool(document, self.plots, self.undo)
         self._build_header()
         self._build_plots()
         document.cube_changed.connect(self._on_cube)
@@ -85,13 +90,11 @@ class SpectrumPanel(Panel):
         self.lines_button.setCheckable(True)
         self.lines_button.setChecked(True)
         self.lines_button.setToolTip("Names of strong stellar lines, at the star's velocity (L)")
-        self.lines_button.toggled.connect(self._on_lines)
-        self.header.tools.addWidget(self.subtitle, 1)
-        self.header.tools.addWidget(self.views)
+        for widget, share in ((self.subtitle, 1), (self.views, 0), (self.masking.button, 0), (self.masking.refit, 0)):
+            self.header.tools.addWidget(widget, share)
         self.header.tools.addWidget(self.lines_button)
 
     def _build_plots(self) -> None:
-        self.plots = SpectrumPlots()
         self.flux, self.residual, self.gradient = self.plots.flux, self.plots.residual, self.plots.gradient
         self.plots.box.band_dragged.connect(self._on_band_dragged)
         self.bands, self.residual_bands = Bands(self.flux), Bands(self.residual)
@@ -110,6 +113,7 @@ class SpectrumPanel(Panel):
         self.band.sigRegionChanged.connect(self._on_band_moved)
         self.several = Several(self.flux)
         self.names = LineNames(self.flux)
+        self.lines_button.toggled.connect(self.names.set_visible)
         for item in (self.bands, self.error, self.curve, self.fit_curve, self.band, self.marker):
             self.flux.addItem(item, ignoreBounds=True)
         for item in (self.residual_bands, self.zero, self.sigma_curve):
@@ -146,6 +150,7 @@ class SpectrumPanel(Panel):
             line.setPen(pg.mkPen(theme.accent, width=1.4))
         self.names.set_theme(theme, small)
         self.several.set_theme(theme, small)
+        self.masking.set_theme(theme)
 
     # What is asked for
 
@@ -184,6 +189,8 @@ class SpectrumPanel(Panel):
     def _on_spectrum(self, shown: ShownSpectrum) -> None:
         if shown.preview and not self._selection.nothing:
             return
+        if self._shown is not None and self._shown.title != shown.title:
+            self._gradients = None
         self._shown = shown
         self._draw()
 
@@ -237,6 +244,7 @@ class SpectrumPanel(Panel):
         several = self.views.current == "several" and bool(self._stars)
         self.views.setVisible(shown is not None and (shown.fit is not None or several))
         self.show_body(shown is not None and shown.observed is not None)
+        self.masking.show_star(None)
         if shown is None or shown.observed is None:
             return
         self.marker.setVisible(not several and self._document.cube is not None)
@@ -245,6 +253,8 @@ class SpectrumPanel(Panel):
             return
         self.several.clear()
         fitted = shown.fit is not None and self.views.current == "fit"
+        if fitted:
+            self.masking.show_star(shown)
         gradient = fitted and self._draw_gradient(shown)
         self.plots.show_plots(fitted and (not gradient or self.height() > LOW), gradient, shown.observed.frame)
         if fitted:
@@ -344,10 +354,6 @@ class SpectrumPanel(Panel):
         self._range = whole
         self.plots.fit_heights()
 
-    @Slot(bool)
-    def _on_lines(self, shown: bool) -> None:
-        self.names.set_visible(shown)
-
     # Wavelength
 
     @Slot(float)
@@ -364,8 +370,8 @@ class SpectrumPanel(Panel):
 
     @Slot(float, float)
     def _on_band_dragged(self, start: float, stop: float) -> None:
-        if self._document.cube is not None and start != stop:
-            self._selection.set_band((min(start, stop), max(start, stop)))
+        if self._document.cube is not None and start < stop and not self.masking.drawing:
+            self._selection.set_band((start, stop))
 
     def _on_band_moved(self) -> None:
         if self.band.isVisible():
@@ -382,6 +388,8 @@ class SpectrumPanel(Panel):
         view = self.flux.getViewBox()
         if event.double() and self._range is not None:
             view.setXRange(*self._range, padding=0.01)
+        elif event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            return
         elif self._document.cube is not None and self.plots.sceneRect().contains(event.scenePos()):
             self._selection.set_wavelength(float(view.mapSceneToView(event.scenePos()).x()))
 
