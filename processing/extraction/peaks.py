@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from processing.progress import CancelCheck, stop_if
-from processing.settings import RegistrationSettings
 
 MIN_FWHM, MAX_FWHM = 1.5, 8.0
 CUT = 12
 """Half the side of the cut-outs that the width is measured on, spaxels."""
 MAX_PEAKS = 150
+N_CANDIDATES = 8
+"""Places that are tried after the cross-correlation."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,11 @@ def measure_fwhm(contrast: np.ndarray, white: np.ndarray) -> float:
     peaks = find_peaks(contrast, 3.5)
     widths = []
     half = CUT
+    padded = np.pad(contrast, half)
     for x, y in zip(np.rint(peaks.x[:40]).astype(int), np.rint(peaks.y[:40]).astype(int), strict=True):
-        cut = contrast[y - half : y + half + 1, x - half : x + half + 1]
-        if cut.shape != (2 * half + 1,) * 2 or not np.isfinite(white[y - 2 : y + 3, x - 2 : x + 3]).all():
+        cut = padded[y : y + 2 * half + 1, x : x + 2 * half + 1]
+        near = white[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
+        if near.size < 25 or not np.isfinite(near).all():
             continue
         fine = zoom(cut, 3, order=3)
         centre = fine.shape[0] // 2
@@ -92,35 +95,45 @@ def find_peaks(contrast: np.ndarray, fwhm: float, threshold: float = 5.0) -> Pea
     return Peaks((x + dx)[order], (y + dy)[order], smooth[y, x][order] / noise)
 
 
+def match_peaks(x: np.ndarray, y: np.ndarray, peaks: Peaks, radius: float) -> tuple[int, float]:
+    """Return how many of the stars, the brightest first, have a peak of their own within `radius`, and their rms."""
+    from scipy.spatial import cKDTree
+
+    if peaks.x.size == 0 or x.size == 0:
+        return 0, float("nan")
+    tree = cKDTree(np.stack([peaks.x, peaks.y], axis=1))
+    distance, index = tree.query(np.stack([x, y], axis=1), distance_upper_bound=radius)
+    found = np.flatnonzero(np.isfinite(distance))
+    found = found[np.unique(index[found], return_index=True)[1]]
+    return found.size, float(np.sqrt(np.mean(distance[found] ** 2))) if found.size else float("nan")
+
+
 def cross_correlate(
-    contrast: np.ndarray,
+    image: np.ndarray,
     x: np.ndarray,
     y: np.ndarray,
-    mag: np.ndarray,
+    flux: np.ndarray,
     fwhm: float,
     reach: float,
-    settings: RegistrationSettings,
+    max_rotation: float,
     cancelled: CancelCheck,
 ) -> list[np.ndarray]:
     """Return the most promising corrections (2, 3), the best first, from mock images at a range of rotations.
 
-    Both images are compressed (arcsinh, square root of flux) so that many stars decide, not the brightest one.
+    Both images are compressed so that many stars decide, not the brightest one: `image` (ny, nx) by arcsinh, the mock
+    image by the square root of the stars' relative fluxes. Positions count from the image's centre.
     """
     from scipy.fft import irfft2, next_fast_len, rfft2
-    from scipy.ndimage import fourier_gaussian
+    from scipy.ndimage import fourier_gaussian, maximum_filter
 
-    ny, nx = contrast.shape
+    ny, nx = image.shape
     pad = int(np.ceil(reach))
     size = (next_fast_len(ny + 2 * pad, real=True), next_fast_len(nx + 2 * pad, real=True))
-    known = np.isfinite(mag)
-    faintest = np.percentile(mag[known], 90) if known.any() else 0.0
-    weight = 10.0 ** (-0.2 * np.clip(np.where(known, mag, faintest) - faintest, -10.0, 0.0))
-    weight = np.where(np.isfinite(x), np.minimum(weight, 30.0), 0.0)
-    image = fourier_gaussian(rfft2(np.arcsinh(np.clip(contrast, -3.0, None) / 3.0), s=size), 0.3 * fwhm, size[1])
+    weight = np.where(np.isfinite(x), np.sqrt(np.clip(flux / np.percentile(flux, 10), 1.0, 900.0)), 0.0)
+    transform = fourier_gaussian(rfft2(image, s=size), 0.3 * fwhm, size[1])
     half = 0.5 * float(np.hypot(nx, ny))
     step = np.degrees(0.25 * fwhm / half)
-    limit = settings.max_rotation if settings.fit in ("rotation", "affine") else 0.0
-    angles = step * np.arange(-int(limit / step), int(limit / step) + 1)
+    angles = step * np.arange(-int(max_rotation / step), int(max_rotation / step) + 1)
     found = []
     oy, ox = (np.fft.fftfreq(n, 1.0 / n).astype(int) for n in size)
     window = (np.abs(oy)[:, None] <= reach) & (np.abs(ox)[None, :] <= reach)
@@ -133,8 +146,10 @@ def cross_correlate(
         np.add.at(mock, (np.rint(ry[on]).astype(int) % size[0], np.rint(rx[on]).astype(int) % size[1]), weight[on])
         mock_transform = fourier_gaussian(rfft2(mock), 0.42 * fwhm, size[1])
         mock_transform[0, 0] = 0.0
-        correlation = np.where(window, irfft2(image * np.conj(mock_transform), s=size), -np.inf)
-        top = np.unravel_index(int(np.argmax(correlation)), size)
-        found.append((correlation[top], np.array([[c - 1.0, -s, ox[top[1]]], [s, c - 1.0, oy[top[0]]]])))
+        correlation = np.where(window, irfft2(transform * np.conj(mock_transform), s=size), -np.inf)
+        tops = np.flatnonzero((correlation == maximum_filter(correlation, int(fwhm) | 1, mode="wrap")) & window)
+        for top in tops[np.argsort(-correlation.flat[tops])[:N_CANDIDATES]]:
+            row, column = np.unravel_index(top, size)
+            found.append((correlation[row, column], np.array([[c - 1.0, -s, ox[column]], [s, c - 1.0, oy[row]]])))
     found.sort(key=lambda f: -f[0])
-    return [matrix for _, matrix in found[:6]]
+    return [matrix for _, matrix in found[:N_CANDIDATES]]

@@ -1,4 +1,4 @@
-"""Laying a star list over a cube: offset and rotation by cross-correlation, then a match of stars to peaks."""
+"""Laying a star list over a cube: offset and rotation by cross-correlation, then a fit of the list's mock image."""
 
 from __future__ import annotations
 
@@ -9,22 +9,29 @@ import numpy as np
 
 from processing.checkpoint import Block
 from processing.errors import StellacubeError
-from processing.extraction.match import Match, Matcher
-from processing.extraction.peaks import Peaks, cross_correlate, find_peaks, high_pass, measure_fwhm
+from processing.extraction.align import Aligner, Alignment, Terms
+from processing.extraction.peaks import Peaks, cross_correlate, find_peaks, high_pass, match_peaks, measure_fwhm
 from processing.progress import CancelCheck, Progress, ignore, never, stop_if
 from processing.settings import RegistrationSettings
 
 if TYPE_CHECKING:
     from processing.reference import StarList
 
-MAX_TRIED = 80
-"""The brightest stars of the list that are expected to show as peaks."""
 FEW_STARS = 4
 """With fewer stars a cross-correlation proves nothing; positions must coincide with peaks."""
+MIN_FOR_AFFINE = 25
+FIRST_STEPS = 6
+"""Steps after which the places that the cross-correlation found are compared."""
 SAME_PLACE = 0.15
 """A correction that moves no star by more than this (spaxels) is not applied: the PSF fit has the final word."""
-UNTRUSTED_RADIUS = 0.6
-"""A star coincides with a peak within this many FWHM."""
+CERTAIN = 6.0
+"""Significance of the images' correlation from which a correction is trusted, the best of many that were tried."""
+HIGHEST = 10
+"""The highest peaks of the image, which a list without useful magnitudes must have stars at."""
+CHANCE = 1e-3
+"""Probability that so many of them coincide with stars by chance, below which the list is used as it is."""
+FAITHFUL = 0.9
+"""Correlation from which the mock image's width is that of the stars: it is exact where all of them are blended."""
 DEFAULT_SCALE = 0.2
 """Arcsec per spaxel, where the cube does not say."""
 
@@ -119,23 +126,84 @@ def register(
     same = _as_is(x, y, fwhm)
     if settings.fit == "none":
         return same
-    peaks = find_peaks(contrast, fwhm)
     centre = np.array([(white.shape[1] - 1) / 2.0, (white.shape[0] - 1) / 2.0])
-    bright = _brightest(x, y, stars.mag, white.shape, reach, peaks.x.size)
-    if bright.size < FEW_STARS:
+    bright = _near(x, y, stars.mag, white.shape, 0.1 * max(white.shape))
+    peaks = find_peaks(contrast, fwhm)
+    if _near(x, y, stars.mag, white.shape, reach).size < FEW_STARS:
         return _few_stars(same, stars, bright, peaks, fwhm, reach)
     stop_if(cancelled)
-    match = Matcher(np.stack([x, y], axis=1) - centre, bright, peaks, centre, fwhm, settings.fit, white.shape)
-    candidates = [np.zeros((2, 3))]
-    candidates += cross_correlate(contrast, x - centre[0], y - centre[1], stars.mag, fwhm, reach, settings, cancelled)
-    best, *others = [match.refine(c) for c in candidates]
-    for other in others:  # the list as it is wins unless another place is clearly better
-        if other.score > 1.2 * best.score + 1.0:
+    aligner = Aligner(white, np.stack([x, y], axis=1) - centre, _relative_flux(stars.mag), fwhm)
+    as_is = aligner.fit(aligner.start(np.zeros((2, 3))), "none")
+    best = _align(aligner, as_is, reach, settings, cancelled)
+    if best.significance < CERTAIN and bright.size < FEW_STARS:
+        return _few_stars(same, stars, bright, peaks, fwhm, reach)
+    if best.significance < CERTAIN and _by_chance(x, y, peaks, fwhm, white.shape) > CHANCE:
+        raise StellacubeError(
+            f"The star list {stars.source} does not match the image: where it fits best, "
+            f"{np.hypot(*best.matrix[:, 2]):.0f} spaxels away, it explains "
+            f"{100 * max(best.correlation, 0.0) ** 2:.0f} % of the image's structure.",
+            "Check that list and cube belong together, raise registration.max_offset or max_rotation, or set "
+            'registration.fit = "none" to trust the coordinates.',
+        )
+    if best.significance < CERTAIN:
+        best = as_is
+        note = (
+            "The highest peaks of the image are stars of the list but not as bright as the list says: "
+            "its coordinates are used as they are."
+        )
+        same = replace(same, notes=(note,))
+    elif best.correlation > FAITHFUL:
+        same = replace(same, fwhm=best.fwhm)
+    found = _finish(same, best, centre, white.shape)
+    n, rms = match_peaks(found.x[bright], found.y[bright], peaks, 0.5 * found.fwhm)
+    progress(1.0, f"{n} stars of the list matched")
+    return replace(found, n_matched=n, rms=rms)
+
+
+def _align(
+    aligner: Aligner, as_is: Alignment, reach: float, settings: RegistrationSettings, cancelled: CancelCheck
+) -> Alignment:
+    """Return the best correction that the settings allow; another place must be clearly better than the list's own."""
+    turns = settings.fit in ("rotation", "affine")
+    best = min(as_is, aligner.fit(as_is, "offset"), key=lambda a: a.price)
+    matrices = []
+    if best.significance < 2.0 * CERTAIN or best.correlation < FAITHFUL:
+        x, y = aligner.points.T
+        turn = settings.max_rotation if turns else 0.0
+        matrices = cross_correlate(aligner.data, x, y, aligner.flux, aligner.fwhm, reach, turn, cancelled)
+    for matrix in matrices:
+        stop_if(cancelled)
+        terms: Terms = "rotation" if matrix[1, 0] else "offset"
+        other = aligner.fit(aligner.start(matrix), terms, FIRST_STEPS)
+        if other.significance > 1.1 * best.significance + 0.5:
             best = other
-    progress(1.0, f"{best.n} stars of the list matched")
-    if not best.trusted:
-        return _untrusted(same, match, stars, fwhm)
-    return _finish(same, best, centre, white.shape)
+    if best.terms != "none":
+        best = aligner.fit(best, best.terms)
+    further: list[Terms] = ["rotation"] if turns else []
+    if settings.fit == "affine" and aligner.near(best.matrix).size >= MIN_FOR_AFFINE:
+        further.append("affine")
+    for terms in further:
+        stop_if(cancelled)
+        best = min(best, aligner.fit(best, terms), key=lambda a: a.price)
+    return best
+
+
+def _by_chance(x: np.ndarray, y: np.ndarray, peaks: Peaks, fwhm: float, shape: tuple[int, int]) -> float:
+    """Return the probability that so many of the highest peaks have a star at half a FWHM by chance."""
+    from scipy.stats import binom
+
+    inside = (x > 0) & (x < shape[1]) & (y > 0) & (y < shape[0])
+    top_x, top_y = peaks.x[:HIGHEST, None], peaks.y[:HIGHEST, None]
+    hit = (np.hypot(top_x - x[inside], top_y - y[inside]) < 0.5 * fwhm).any(1)
+    chance = 1.0 - np.exp(-inside.sum() / (shape[0] * shape[1]) * np.pi * (0.5 * fwhm) ** 2)
+    return float(binom.sf(hit.sum() - 1, hit.size, chance))
+
+
+def _relative_flux(mag: np.ndarray) -> np.ndarray:
+    """Return relative fluxes; stars without magnitude count as faint ones."""
+    known = np.isfinite(mag)
+    faint = np.percentile(mag[known], 90) if known.any() else 0.0
+    return np.asarray(10.0 ** (-0.4 * (np.where(known, mag, faint) - faint)))
 
 
 def _require_same_sky(cube: Any, stars: StarList, shape: tuple[int, int]) -> None:
@@ -174,17 +242,11 @@ def _separation(cube: Any, ra: np.ndarray, dec: np.ndarray, shape: tuple[int, in
     return np.degrees(2.0 * np.arcsin(np.sqrt(np.clip(half, 0.0, 1.0))))
 
 
-def _brightest(
-    x: np.ndarray, y: np.ndarray, mag: np.ndarray, shape: tuple[int, int], reach: float, n_peak: int
-) -> np.ndarray:
-    """Return the stars expected to show as peaks, about as many as there are peaks: the brightest in or near."""
+def _near(x: np.ndarray, y: np.ndarray, mag: np.ndarray, shape: tuple[int, int], margin: float) -> np.ndarray:
+    """Return the stars in the field or up to `margin` spaxels outside, the brightest first."""
     ny, nx = shape
-    margin = min(reach, 0.1 * max(shape))
     near = np.flatnonzero((x > -margin) & (x < nx + margin) & (y > -margin) & (y < ny + margin))
-    known = near[np.isfinite(mag[near])]
-    if known.size >= max(FEW_STARS, near.size // 2):
-        near = known[np.argsort(mag[known], kind="stable")]
-    return near[: min(MAX_TRIED, n_peak + n_peak // 4 + 5)]
+    return near[np.argsort(mag[near], kind="stable")]
 
 
 def _as_is(x: np.ndarray, y: np.ndarray, fwhm: float) -> Registration:
@@ -192,13 +254,12 @@ def _as_is(x: np.ndarray, y: np.ndarray, fwhm: float) -> Registration:
     return Registration(x, y, np.zeros((2, 3)), (0.0, 0.0), 0.0, 1.0, 0, float("nan"), fwhm, "none")
 
 
-def _finish(same: Registration, match: Match, centre: np.ndarray, shape: tuple[int, int]) -> Registration:
-    """Apply a correction, unless it moves nothing by more than its error."""
+def _finish(same: Registration, match: Alignment, centre: np.ndarray, shape: tuple[int, int]) -> Registration:
+    """Apply a correction, unless it moves next to nothing."""
     corners = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * centre
     largest = np.hypot(*(corners @ match.matrix[:, :2].T + match.matrix[:, 2]).T).max()
-    found = replace(same, n_matched=match.n, rms=match.rms)
-    if largest < max(SAME_PLACE, 3.0 * match.error):
-        return found
+    if largest < SAME_PLACE:
+        return same
     points = np.stack([same.x, same.y], axis=1) - centre
     moved = points + points @ match.matrix[:, :2].T + match.matrix[:, 2] + centre
     jacobian = match.matrix[:, :2] + np.eye(2)
@@ -206,8 +267,8 @@ def _finish(same: Registration, match: Match, centre: np.ndarray, shape: tuple[i
     dx, dy = match.matrix[:, 2].tolist()
     note = f"The star list is shifted by ({dx:+.2f}, {dy:+.2f}) spaxels and rotated by {rotation:+.3f} degrees."
     return replace(
-        found, x=moved[:, 0], y=moved[:, 1], matrix=match.matrix, offset=(dx, dy), rotation=rotation,
-        scale=float(np.sqrt(np.linalg.det(jacobian))), method=match.method, notes=(note,),
+        same, x=moved[:, 0], y=moved[:, 1], matrix=match.matrix, offset=(dx, dy), rotation=rotation,
+        scale=float(np.sqrt(np.linalg.det(jacobian))), method=match.terms, notes=(note,),
     )  # fmt: skip
 
 
@@ -234,24 +295,4 @@ def _few_stars(
     raise StellacubeError(
         f"Nothing bright is found at the position of {', '.join(stars.star_id[bright])}.",
         'Check the list\'s coordinates; registration.fit = "none" takes them as they are.',
-    )
-
-
-def _untrusted(same: Registration, match: Matcher, stars: StarList, fwhm: float) -> Registration:
-    """Keep the list's own positions where its brightest stars sit on peaks, beyond chance; raise otherwise."""
-    from scipy.stats import binom
-
-    found, _, tried = match.pairs(np.zeros((2, 3)), UNTRUSTED_RADIUS * fwhm)
-    by_chance = match.chance(UNTRUSTED_RADIUS * fwhm)
-    odds = [binom.sf(np.count_nonzero(found < n) - 1, min(n, tried), by_chance) for n in (3, 6, tried) if tried]
-    if min(odds, default=1.0) < 0.01:
-        note = (
-            f"The star list could not be checked by cross-correlation; {found.size} of its {tried} brightest stars "
-            "coincide with peaks of the image and its coordinates are used as they are."
-        )
-        return replace(same, n_matched=int(found.size), notes=(note,))
-    raise StellacubeError(
-        f"The star list {stars.source} does not match the image: {found.size} of {tried} bright stars sit on a peak.",
-        "Check that list and cube belong together, raise registration.max_offset or max_rotation, or set "
-        'registration.fit = "none" to trust the coordinates.',
     )

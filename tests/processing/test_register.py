@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from star_fields import RA, make_field, sky_positions, star_list, write_cube
+from star_fields import RA, make_field, moffat, sky_positions, star_list, write_cube
 
 from processing.cube import MuseCube
 from processing.errors import StellacubeError
@@ -64,6 +64,50 @@ def test_offset_and_rotation_are_found(field, cube, white, shift, rotation):
     assert np.hypot(found.x - field.x, found.y - field.y).max() < 0.3
     assert found.rotation == pytest.approx(-rotation, abs=0.15)
     assert found.notes
+
+
+class Image:
+    """A white-light image with the part of a cube's interface that the registration reads."""
+
+    wcs, pixel_scale, epoch = None, 0.2, 2019.4
+
+    def __init__(self, seed, n_star, size):
+        rng = np.random.default_rng(seed)
+        self.x, self.y = rng.uniform(2.0, size - 3.0, (2, n_star))
+        self.mag = rng.uniform(16.3, 17.5, n_star)
+        light = 3e4 * 10 ** (-0.4 * (self.mag - 16.0)) * rng.normal(1.0, 0.1, n_star)  # no list's band is the cube's
+        yy, xx = np.indices((size, size))
+        image = 100.0 + sum(f * moffat(xx - x, yy - y, 4.0, 2.5) for x, y, f in zip(self.x, self.y, light, strict=True))
+        self.white = np.pad((image + rng.normal(0.0, 1.0, image.shape))[2:-2, 2:-2], 2, constant_values=np.nan)
+
+    def stars(self, shift=(0.0, 0.0), rotation=0.0):
+        c, s, half = np.cos(np.radians(rotation)), np.sin(np.radians(rotation)), (self.white.shape[0] - 1) / 2
+        u, v = self.x - half, self.y - half
+        return star_list(x=c * u - s * v + half + shift[0], y=s * u + c * v + half + shift[1], mag=self.mag)
+
+
+SMALL = [(40, 60), (100, 60), (10, 26), (10, 60), (5, 60), (5, 26)]
+"""Stars and side of small fields, from one star per two resolution elements to five stars in all."""
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("n_star", "size"), SMALL)
+def test_small_fields_crowded_or_nearly_empty(seed, n_star, size):
+    """Stars of nearly the same brightness, most of them blended: the list is neither refused nor moved."""
+    image = Image(seed, n_star, size)
+    as_given = register(image, image.stars(), image.white, RegistrationSettings())
+    np.testing.assert_allclose(as_given.x, image.x, atol=1e-9)
+    assert as_given.method == "none"
+    moved = register(image, image.stars((8.0, -5.0), 1.5), image.white, RegistrationSettings())
+    assert np.hypot(moved.x - image.x, moved.y - image.y).max() < 0.35
+    foreign = Image(seed + 100, n_star, size)
+    with pytest.raises(StellacubeError, match="does not match the image"):
+        register(image, foreign.stars(), image.white, RegistrationSettings())
+
+
+def test_the_width_of_blended_stars_comes_from_the_list():
+    image = Image(4, 100, 60)
+    assert register(image, image.stars(), image.white, RegistrationSettings()).fwhm == pytest.approx(4.0, rel=0.05)
 
 
 def test_scale_error_is_found(field, cube, white):
