@@ -111,8 +111,8 @@ def extract(
 
         def fit(solve: SolveSettings, share: Progress) -> PsfModel:
             return fit_psf(
-                cube, x, y, snr, fwhm, settings.psf, solve=solve, unresolved=unresolved, workers=workers,
-                progress=share, cancelled=cancelled,
+                cube, x, y, snr, fwhm, settings.psf, flux=sources.flux_predicted[modelled], solve=solve,
+                unresolved=unresolved, workers=workers, progress=share, cancelled=cancelled,
             )  # fmt: skip
 
         solve = settings.solve
@@ -228,6 +228,11 @@ def _notes(sources: SourceTable, psf: PsfModel, spectra: tuple[StarSpectrum, ...
         notes.append(f"{lost} stars have no valid pixels.")
     if psf.n_stars == 0:
         notes.append("No star is bright enough to measure the PSF; a round Moffat of the image's width is used.")
+    elif psf.profile == "moffat" and not psf.bin_errors[:, 1].any():
+        notes.append(
+            f"The background changes so fast that the PSF's wings cannot be told from it: beta is held at "
+            f"{psf.bin_values[0, 1]:.1f} (psf.beta), and fluxes are sure to a few per cent only."
+        )
     width = float(np.max(psf.fwhm(spectra[0].wave))) if spectra else 0.0
     if width > 0.8 * WIDEST:
         notes.append(f"The PSF is {width:.1f} spaxels wide: the brightest sources may be galaxies and no stars.")

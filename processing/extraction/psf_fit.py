@@ -23,6 +23,7 @@ from processing.extraction.linear import (
     narrowest_order,
 )
 from processing.extraction.psf import N_SHAPE, PARAMETERS, PsfModel, constant_psf, derivatives, shifts
+from processing.extraction.psf_smooth import BinFit, smooth
 from processing.progress import CancelCheck, Progress, ignore, never
 from processing.settings import PsfSettings, SolveSettings
 
@@ -39,30 +40,15 @@ WIDEST = 10.0
 """Largest FWHM of a star, spaxels (2 arcsec of seeing): a wider galaxy core must not pass for a star."""
 HIGHEST = np.array([WIDEST, 12.0, 0.6, 0.6, 5.0, 5.0, 0.05, 0.05, 0.05, 0.05])
 MIN_LIGHT = 0.1
-"""A star with less of its light than this around the PSF stars is left to the sky."""
+"""A star with less of its light than this around the PSF stars is held at its predicted flux."""
+FINE_SKY = 4.0
+"""With sky knots closer than this many FWHM, wings and sky are one: beta is held at the settings' value, because it
+would take up what the sky cannot follow (a galaxy) and all fluxes with it."""
 MAX_STEPS = 25
 MIN_GAIN = 0.02
 """A step that promises to lower chi2 by less than this is not worth taking (0.1 sigma of one parameter)."""
 MIN_BIN_SNR = 20.0
 """Bins in which the PSF stars together have less than this are skipped."""
-
-
-@dataclass(frozen=True)
-class BinFit:
-    """The PSF of one bin: parameters, their information matrix (0 rows where fixed), root of the reduced chi2."""
-
-    wave: float
-    values: np.ndarray
-    information: np.ndarray
-    chi: float
-
-    @property
-    def errors(self) -> np.ndarray:
-        """1-sigma errors; 0 where a parameter was held fixed."""
-        free = np.diag(self.information) > 0
-        errors = np.zeros(self.values.size)
-        errors[free] = np.sqrt(np.diag(np.linalg.inv(self.information[np.ix_(free, free)])))
-        return errors
 
 
 def fit_psf(
@@ -73,6 +59,7 @@ def fit_psf(
     fwhm: float,
     settings: PsfSettings,
     *,
+    flux: np.ndarray | None = None,
     solve: SolveSettings | None = None,
     unresolved: Unresolved | None = None,
     workers: int = 1,
@@ -91,6 +78,9 @@ def fit_psf(
     fwhm : float
         First guess in spaxels.
     settings : PsfSettings
+    flux : ndarray, shape (n_star,), optional
+        Predicted fluxes; only their ratios matter. Without them, the light of stars far from all PSF stars is left to
+        the sky, and the PSF's wings with it.
     solve : SolveSettings, optional
         Sky and far wings as the solve will have them.
     unresolved : Unresolved, optional
@@ -105,7 +95,8 @@ def fit_psf(
     images = list(bin_images(cube, settings.bins, progress, cancelled))
     if not images:
         return constant_psf(settings.profile, fwhm, settings.beta, cube.wave, float(x.mean()), float(y.mean()))
-    fit = _BinFitter(images[0].flux.shape, x, y, snr, fwhm, settings, solve, unresolved)
+    flux = np.zeros(x.size) if flux is None else np.maximum(np.nan_to_num(flux), 0.0)
+    fit = _BinFitter(images[0].flux.shape, x, y, snr, flux, fwhm, settings, solve, unresolved)
     quality = [np.median(np.sqrt(image.ivar[image.ivar > 0])) * max(fit.brightness(image), 0.0) for image in images]
     middle = int(np.argmax(quality))
     start = np.zeros(len(PARAMETERS))
@@ -127,7 +118,7 @@ def fit_psf(
     done = dict(run_blocks(chains, work, workers, None, cancelled))
     fits = sorted([first, *done["up"]["fits"], *done["down"]["fits"]], key=lambda f: f.wave)
     progress(1.0, "PSF fitted")
-    return _smooth(fits, cube.wave, fit, settings)
+    return smooth(fits, cube.wave, fit.free, fit.pivot, fit.n_psf_stars, settings)
 
 
 class _BinFitter:
@@ -139,6 +130,7 @@ class _BinFitter:
         x: np.ndarray,
         y: np.ndarray,
         snr: np.ndarray,
+        flux: np.ndarray,
         fwhm: float,
         settings: PsfSettings,
         solve: SolveSettings,
@@ -154,13 +146,15 @@ class _BinFitter:
         for i in bright:
             near |= (xx - x[i]) ** 2 + (yy - y[i]) ** 2 < self.radius**2
         self.near = near
-        order = np.flatnonzero(light_on(near, x, y, fwhm, self.radius) > MIN_LIGHT)
+        shining = light_on(near, x, y, fwhm, self.radius) > MIN_LIGHT
+        self.beyond = x[~shining], y[~shining], flux[~shining]
+        order = np.flatnonzero(shining)
         order = order[narrowest_order(x[order], y[order], 2 * self.radius + 1)] if order.size else order
-        self.x, self.y = x[order], y[order]
+        self.x, self.y, self.predicted = x[order], y[order], flux[order]
         self.is_psf_star = np.isin(order, bright)
         self.n_psf_stars = int(self.is_psf_star.sum())
         free = np.ones(len(PARAMETERS), bool)
-        free[1] = settings.profile == "moffat"
+        free[1] = settings.profile == "moffat" and not (solve.sky == "patches" and solve.sky_patch < FINE_SKY * fwhm)
         free[6:] = bright.size >= MIN_AFFINE_STARS
         self.free = np.flatnonzero(free)
 
@@ -180,10 +174,10 @@ class _BinFitter:
         if used.sum() < 30:
             return None
         data, ivar = image.flux[used], image.ivar[used]
-        problem = _Projection(self, used, data, start)
-        theta, state = start, problem.state(start, ivar)
-        weight = ivar
+        theta, weight = start, ivar
         for _ in range(rounds):  # the weights follow the model and its outliers
+            problem = _Projection(self, used, data, theta)
+            state = problem.state(theta, weight)
             if state.snr < MIN_BIN_SNR:
                 return None
             weight = _robust_weights(state, data, ivar)
@@ -264,6 +258,19 @@ class _Projection:
         self.sky = background_matrix(used, fitter.solve.sky, fitter.solve.sky_patch, faint)
         self.wings = FarWings(x, y, fitter.shape, fitter.radius) if fitter.solve.far_wings else None
         self.flux = np.zeros((fitter.x.size, 1))
+        self.beyond = self._beyond(start)
+
+    def _beyond(self, theta: np.ndarray) -> np.ndarray:
+        """Return the light on the used pixels of the stars that are not fitted, at their predicted fluxes."""
+        x, y, flux = self.fitter.beyond
+        if not self.fitter.solve.far_wings or not flux.any() or not self.fitter.predicted.any():
+            return np.zeros_like(self.data)
+        dx, dy = shifts(theta, x - self.fitter.pivot[0], y - self.fitter.pivot[1])
+        x, y = x + dx, y + dy
+        stamps = make_stamps(x, y, self.used, self.fitter.radius, taper=True)
+        near = stamps.matrix(stamps.profile(self.profile, theta, x, y)).T @ flux
+        wings = FarWings(x, y, self.fitter.shape, self.fitter.radius)
+        return near + wings.images(flux[:, None], wings.transfer(self.profile, theta))[0][self.used]
 
     def state(self, theta: np.ndarray, weight: np.ndarray, slopes: bool = False) -> _State:
         """Solve for fluxes and sky at `theta` and return the residual and, if asked, its slopes by `theta`."""
@@ -278,7 +285,7 @@ class _Projection:
         transfer = self.wings.transfer(self.profile, theta) if self.wings is not None else None
         for _ in range(2 if self.wings is not None else 1):
             if self.wings is not None and transfer is not None:
-                target = self.data - self.wings.images(self.flux, transfer)[0][self.used]
+                target = self.data - self.wings.images(self.flux, transfer)[0][self.used] - self._zero() * self.beyond
             solution = np.zeros((n + self.sky.shape[0], 1))
             for _ in range(2):  # the second round removes the single-precision error of the factor
                 residual = target - self._image(matrix, solution)
@@ -295,6 +302,11 @@ class _Projection:
                 by * self.stamps.taper * flux[self.star], matrix, factor, weight, residual
             )
         return _State(residual, matrix.T @ flux, chi2, float(snr), curvature, gradient)
+
+    def _zero(self) -> float:
+        """Return the typical ratio of fitted to predicted flux."""
+        known = self.fitter.is_psf_star & (self.fitter.predicted > 0)
+        return float(np.median(self.flux[known, 0] / self.fitter.predicted[known])) if known.any() else 0.0
 
     def _slopes(
         self, by: np.ndarray, matrix: Any, factor: NormalFactor, weight: np.ndarray, residual: np.ndarray
@@ -329,55 +341,3 @@ def _robust_weights(state: _State, data: np.ndarray, ivar: np.ndarray) -> np.nda
     chi = np.abs(state.residual) * np.sqrt(weight)
     limit = 5.0 * max(1.4826 * float(np.median(chi)), 1.0)
     return np.where(chi < limit, weight, 0.0)
-
-
-def _smooth(fits: list[BinFit], wave: np.ndarray, fitter: _BinFitter, settings: PsfSettings) -> PsfModel:
-    """Fit polynomials in wavelength to all parameters together, by their information matrices, clipping bins.
-
-    The degree is the lowest that the bins' scatter asks for (Bayesian information criterion), at most the settings'.
-    """
-    wave_min, wave_max = float(wave[0]), float(wave[-1])
-    values = np.stack([f.values for f in fits])
-    errors = np.stack([f.errors for f in fits])
-    bins = np.array([f.wave for f in fits])
-    t = (2.0 * bins - wave_min - wave_max) / max(wave_max - wave_min, 1e-9)
-    used = np.ones(len(fits), bool)
-    free = fitter.free
-    for _ in range(4):
-        index = np.flatnonzero(used)
-        highest = min(settings.degree, index.size // 4)
-        polynomials = [_joint_polynomial(t, values, fits, free, degree, index) for degree in range(highest + 1)]
-        scatter = max(float(np.median(polynomials[-1][1][index])) / free.size, 1.0)  # that of the most flexible one
-        choices = []
-        for degree, (coefficients, distance) in enumerate(polynomials):
-            price = (degree + 1) * free.size * np.log(index.size * free.size)
-            choices.append((distance[index].sum() / scatter + price, coefficients, distance))
-        _, coefficients, distance = min(choices, key=lambda c: c[0])
-        keep = distance < 6.0 * max(float(np.median(distance[used])), float(free.size))
-        if (keep == used).all():
-            break
-        used = keep
-    return PsfModel(
-        settings.profile, wave_min, wave_max, *fitter.pivot, coefficients,
-        bins, values, errors, used, np.array([f.chi for f in fits]), fitter.n_psf_stars,
-    )  # fmt: skip
-
-
-def _joint_polynomial(
-    t: np.ndarray, values: np.ndarray, fits: list[BinFit], free: np.ndarray, degree: int, index: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return Chebyshev coefficients (n_parameter, degree + 1) fitted to bins `index`, and all bins' chi2."""
-    basis = np.polynomial.chebyshev.chebvander(t, degree)
-    matrices = [f.information[np.ix_(free, free)] for f in fits]
-    size = free.size * (degree + 1)
-    normal, right = np.zeros((size, size)), np.zeros(size)
-    for i in index:
-        normal += np.kron(matrices[i], np.outer(basis[i], basis[i]))
-        right += np.kron(matrices[i] @ values[i, free], basis[i])
-    scale = 1.0 / np.sqrt(np.diag(normal))
-    solution = scale * np.linalg.solve(normal * np.outer(scale, scale) + 1e-12 * np.eye(size), scale * right)
-    coefficients = np.zeros((values.shape[1], degree + 1))
-    coefficients[:, 0] = np.median(values, axis=0)
-    coefficients[free] = solution.reshape(free.size, degree + 1)
-    off = values[:, free] - basis @ coefficients[free].T
-    return coefficients, np.array([o @ m @ o for o, m in zip(off, matrices, strict=True)])
