@@ -25,12 +25,23 @@ _SIGMA, _HEIGHT = 8.0, 0.08
 """An outlier stands out by this many robust sigma and by this much normalised flux."""
 _MOST = 0.015
 """With more outliers than this part of the pixels it is the model that is wrong, and none is taken out."""
+_FOOT, _WIDEST = 4.0, 10
+"""Above this many sigma an outlier is no wider than this many pixels, four times the resolution; what is wider, as
+the lines of a galaxy or a nebula, is the object's own."""
 
 
 def near_emission_line(wave: np.ndarray, frame: Frame) -> np.ndarray:
     """Boolean array, True within `NEAR_LINE` of an emission line; `wave` at rest, in Angstrom in `frame`."""
     air = in_frame(wave, frame, "air")
     return (np.abs(air[:, None] - np.array(EMISSION_LINES)) < NEAR_LINE).any(axis=1)
+
+
+def broad(scaled: np.ndarray) -> np.ndarray:
+    """Find features that are too wide for an outlier in residuals (n, n_pix) in robust standard deviations."""
+    from scipy.ndimage import binary_closing, binary_opening
+
+    above = binary_closing(np.abs(scaled) > _FOOT, np.ones((1, 3)))
+    return binary_opening(above, np.ones((1, _WIDEST + 1)))
 
 
 def find_outliers(residual: np.ndarray, scaled: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -51,6 +62,7 @@ def find_outliers(residual: np.ndarray, scaled: np.ndarray, expected: np.ndarray
         The outliers and the pixels on either side.
     """
     found = (np.abs(scaled) > _SIGMA) & (np.abs(residual) > _HEIGHT) & ~expected
+    found &= ~broad(scaled)
     found &= (found.mean(axis=1) <= _MOST)[:, None]
     wide = found.copy()
     for step in (1, 2):  # the light of one bad pixel, degraded, reaches its neighbours

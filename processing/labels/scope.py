@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from processing.labels.names import LABELS
-from processing.labels.outliers import near_emission_line
+from processing.labels.outliers import broad, near_emission_line
 from processing.labels.representatives import core_labels
 
 if TYPE_CHECKING:
@@ -92,12 +92,9 @@ def describe(
     mismatch = _structure(residual, error, fitted)
     if mismatch > _MISMATCH:
         sentences.append(f"The model misses broad features of {mismatch:.1%} of the flux: this may be no such star.")
-    peaks = (
-        fitted
-        & near_emission_line(model.wave, model.frame)
-        & (residual > _EMISSION_HEIGHT)
-        & (residual > _EMISSION * error)
-    )
+    scaled = np.divide(residual, error, out=np.zeros_like(residual), where=fitted)
+    peaks = fitted & (residual > _EMISSION_HEIGHT) & (scaled > _EMISSION)
+    peaks &= near_emission_line(model.wave, model.frame) | broad(scaled[None])[0]
     peaks[1:] &= peaks[:-1].copy()
     peaks[0] = False
     if peaks.any():
