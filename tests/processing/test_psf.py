@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from star_fields import make_field, moffat
 
+from processing.extraction import psf_fit
 from processing.extraction.psf import PARAMETERS, PsfModel, constant_psf, derivatives, evaluate
 from processing.extraction.psf_fit import WIDEST, fit_psf
 from processing.settings import PsfSettings, SolveSettings
@@ -151,3 +152,26 @@ def test_gaussian_fit_leaves_beta_alone():
 def test_constant_psf_is_round():
     stamp = constant_psf("moffat", 4.0, 2.5, np.array([4750.0, 9350.0]), 0.0, 0.0).stamp(15, 15, 7000.0, (31, 31))
     np.testing.assert_allclose(stamp, stamp.T)
+
+
+def test_stars_that_are_not_fitted_do_not_pass_for_sky(monkeypatch):
+    """Their wings under the PSF stars are known from their predicted fluxes; the sky would make beta too large."""
+    monkeypatch.setattr(psf_fit, "MAX_PSF_STARS", 6)
+    still = {"fwhm": (4.0, 4.0), "beta": (2.5, 2.5), "drift": (0.0, 0.0), "wave": np.array([7000.0, 7001.0])}
+    made = make_field(seed=3, n_star=90, shape=(140, 140), mags=(15.0, 18.0), noise=False, reach=70, **still)
+    flux = made.flux.mean(1)
+    left_to_the_sky, predicted = (
+        fit_psf(made, made.x, made.y, flux / 35.0, 4.0, PsfSettings(bins=1), flux=known).bin_values[0, 1]
+        for known in (None, flux * np.random.default_rng(1).normal(1.0, 0.1, flux.size))
+    )
+    assert left_to_the_sky > 2.55
+    assert predicted == pytest.approx(2.5, abs=0.012)
+
+
+def test_beta_is_held_where_the_sky_is_as_fine_as_the_wings():
+    made = make_field(seed=7, n_star=20)
+    fine = SolveSettings(sky_patch=10)
+    psf = fit_psf(made, made.x, made.y, made.flux.mean(1) / 35.0, 4.0, PsfSettings(bins=8), solve=fine)
+    assert (psf.bin_values[:, 1] == 2.5).all()
+    assert not psf.bin_errors[:, 1].any()
+    assert psf.fwhm(7050.0) == pytest.approx(3.95, abs=0.1)
