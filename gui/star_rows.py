@@ -51,7 +51,8 @@ class Column:
         value = self.values[row]
         kind = self.values.dtype.kind
         if kind == "f":
-            return f"{value:.{self.decimals}f}".replace("-", "−") if np.isfinite(value) else "–"
+            rounded = round(float(value), self.decimals) + 0.0  # no minus before a zero
+            return f"{rounded:.{self.decimals}f}".replace("-", "−") if np.isfinite(value) else "–"
         if kind == "b":
             return "yes" if value else ""
         return str(value)

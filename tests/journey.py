@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,6 +91,17 @@ class Program:
         """Click at a place given in fractions of the screen."""
         width, height = map(int, self.do("getdisplaygeometry").split())
         self.do("mousemove", "--sync", str(round(x * width)), str(round(y * height)), "click", "1")
+
+    def drag(self, *places: tuple[float, float]) -> None:
+        """Drag from place to place with Shift held, in a few steps as a hand does."""
+        width, height = map(int, self.do("getdisplaygeometry").split())
+        words = ["keydown", "shift", "mousemove", str(round(places[0][0] * width)), str(round(places[0][1] * height))]
+        words += ["mousedown", "1"]
+        for (x0, y0), (x1, y1) in pairwise(places):
+            for share in (0.25, 0.5, 0.75, 1.0):
+                x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
+                words += ["sleep", "0.03", "mousemove", str(round(x * width)), str(round(y * height))]
+        self.do(*words, "sleep", "0.03", "mouseup", "1", "keyup", "shift")
 
     # Eyes
 
@@ -169,6 +181,11 @@ def journey(display: str, folder: Path, cube: Path, stars: Path, theme: str, sca
     program.do("mousemove_relative", "--", "25", "-30")
     program.picture("spaxel")
     program.window("Stellacube$")
+    program.drag((0.6, 0.25), (0.63, 0.25), (0.66, 0.25))
+    program.picture("band")
+    program.keys("a")
+    program.picture("aperture")
+    program.keys("Escape")
     program.keys("ctrl+f")
     program.type("teff < 5500 and logg < 3.5")
     program.keys("ctrl+Down")
@@ -177,6 +194,8 @@ def journey(display: str, folder: Path, cube: Path, stars: Path, theme: str, sca
     program.picture("explore")
     program.click(0.7, 0.88)  # a label: its gradient appears
     program.picture("label")
+    program.drag((0.1, 0.22), (0.36, 0.22), (0.36, 0.52), (0.1, 0.52))
+    program.picture("lasso")
     program.keys("ctrl+3")
     program.picture("plan")
     program.keys("ctrl+1")

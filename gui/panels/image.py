@@ -96,6 +96,7 @@ class ImagePanel(Panel):
         self.aperture = ApertureTool(self._document, self._selection, self.view, self.sky)
         self.header.tools.addStretch(1)
         self.header.tools.addWidget(self.aperture.button)
+        self.header.optional.append(self.aperture.button)
         self.header.tools.addWidget(self.pictures)
         self.header.tools.addWidget(self.display)
         self.view.hovered.connect(self._on_hover)

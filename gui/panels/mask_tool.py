@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Slot
 from PySide6.QtGui import QUndoCommand, QUndoStack
-from PySide6.QtWidgets import QToolButton
+from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
 
 from gui.document import Document, ShownSpectrum
 from gui.panels.plot_items import Bands, faded
@@ -45,6 +45,11 @@ class MaskTool(QObject):
         for band, plot in zip(self.bands, plots.plots, strict=False):
             plot.addItem(band, ignoreBounds=True)
         self.button, self.refit = QToolButton(), QToolButton()
+        self.box = QWidget()
+        row = QHBoxLayout(self.box)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.button)
+        row.addWidget(self.refit)
         self.button.setText("Mask")
         self.button.setCheckable(True)
         self.button.toggled.connect(self._show)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -40,6 +40,9 @@ class Header(QFrame):
         self.tools = QHBoxLayout(self.toolbox)
         self.tools.setContentsMargins(0, 0, 0, 0)
         self.tools.setSpacing(GRID)
+        self.toolbox.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.optional: list[QWidget] = []
+        """Controls that give way where room is scarce, the first one first; the menus have them too."""
         row.addWidget(self.toolbox, 1)
         self.button = QToolButton()
         self.button.setAccessibleName(f"Show {title} alone")
@@ -52,12 +55,36 @@ class Header(QFrame):
         return QSize(super().sizeHint().width(), 5 * GRID)
 
     def minimumSizeHint(self) -> QSize:
-        """All headers are equally high."""
-        return QSize(super().minimumSizeHint().width(), 5 * GRID)
+        """All headers are equally high, and as wide as what never gives way."""
+        tools = self._needed() if not self.toolbox.isHidden() else 0
+        return QSize(super().minimumSizeHint().width() + tools, 5 * GRID)
+
+    def _needed(self) -> int:
+        """Return the width of the controls that never give way."""
+        widgets = [item.widget() for n in range(self.tools.count()) if (item := self.tools.itemAt(n)) is not None]
+        fixed = [w for w in widgets if w is not None and w not in self.optional and not w.isHidden()]
+        return sum(_narrowest(widget) + GRID for widget in fixed)
+
+    def event(self, event: QEvent) -> bool:
+        """Let controls give way when the room or what needs it has changed."""
+        if event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest):
+            self._fit()
+        return super().event(event)
+
+    def _fit(self) -> None:
+        room = self.width() - super().minimumSizeHint().width() - self._needed()
+        for widget in reversed(self.optional):
+            room -= _narrowest(widget) + GRID
+            if widget.isHidden() != (room < 0):
+                widget.setHidden(room < 0)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """Show the panel alone, or all of them again."""
         self.maximise.emit()
+
+
+def _narrowest(widget: QWidget) -> int:
+    return widget.minimumWidth() or widget.minimumSizeHint().width()
 
 
 class EmptyState(QWidget):

@@ -25,7 +25,7 @@ from gui.panels.plot_items import (
 from gui.panels.several import AT_MOST, STEP, Several
 from gui.panels.spectrum_plots import SpectrumPlots
 from gui.selection import Aperture, Band, Selection, Spaxel
-from gui.theme import Theme, ThemeManager
+from gui.theme import GRID, Theme, ThemeManager
 from processing.preparation.air import SPEED_OF_LIGHT, in_frame, observed
 from processing.spectrum import Frame
 
@@ -81,6 +81,7 @@ class SpectrumPanel(Panel):
     def _build_header(self) -> None:
         self.subtitle = Elided()
         self.subtitle.setObjectName("muted")
+        self.subtitle.setMinimumWidth(6 * GRID)
         self.views = Segments(VIEWS)
         self.views.choose("fit")
         self.views.button("several").hide()
@@ -90,9 +91,9 @@ class SpectrumPanel(Panel):
         self.lines_button.setCheckable(True)
         self.lines_button.setChecked(True)
         self.lines_button.setToolTip("Names of strong stellar lines, at the star's velocity (L)")
-        for widget, share in ((self.subtitle, 1), (self.views, 0), (self.masking.button, 0), (self.masking.refit, 0)):
-            self.header.tools.addWidget(widget, share)
-        self.header.tools.addWidget(self.lines_button)
+        self.header.optional = [self.lines_button, self.masking.box]
+        for widget in (self.subtitle, self.views, self.masking.box, self.lines_button):
+            self.header.tools.addWidget(widget, 1 if widget is self.subtitle else 0)
 
     def _build_plots(self) -> None:
         self.flux, self.residual, self.gradient = self.plots.flux, self.plots.residual, self.plots.gradient
@@ -261,6 +262,7 @@ class SpectrumPanel(Panel):
             self._draw_fit(shown)
         else:
             self._draw_observed(shown)
+        self.plots.fit_titles()
         velocity = shown.fit.rv if shown.fit is not None and math.isfinite(shown.fit.rv) else 0.0
         self._place_names(shown.observed.frame, 1.0 + velocity / SPEED_OF_LIGHT)
 

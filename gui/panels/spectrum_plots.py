@@ -38,7 +38,7 @@ class SpectrumPlots(pg.GraphicsLayoutWidget):
             plot.setMouseEnabled(x=True, y=False)
             plot.setClipToView(True)
             plot.getViewBox().sigXRangeChanged.connect(self._on_range)
-            plot.getViewBox().sigResized.connect(self._fit_titles)
+            plot.getViewBox().sigResized.connect(self.fit_titles)
 
     def set_theme(self, theme: Theme, font: QFont) -> None:
         """Take on the colours of a theme."""
@@ -68,13 +68,13 @@ class SpectrumPlots(pg.GraphicsLayoutWidget):
             plot.getAxis("bottom").setStyle(showValues=lowest)
             plot.setLabel("bottom", f"Wavelength (Å, {frame})" if lowest else None)
             plot.getAxis("bottom").showLabel(lowest)
-        self._fit_titles()
+        self.fit_titles()
 
     @Slot()
-    def _fit_titles(self) -> None:
+    def fit_titles(self) -> None:
         """Leave the titles of the axes away where they would not fit."""
         axes = [(plot.getAxis("left"), plot.getViewBox().height()) for plot in self.plots]
-        fits = [axis.label.boundingRect().width() < height for axis, height in axes]
+        fits = [axis.label.boundingRect().width() + 8 < height for axis, height in axes]
         for (axis, _), fitting in zip(axes, fits, strict=True):
             axis.label.setVisible(fitting)
             axis.setWidth(58 if any(fits) else 44)

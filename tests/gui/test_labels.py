@@ -91,8 +91,11 @@ def test_observed_undoes_shifted() -> None:
     np.testing.assert_allclose(back, wave, atol=1e-4)
 
 
-def test_the_planner_does_not_widen_the_window(finished, qtbot: QtBot) -> None:
+def test_no_workspace_widens_a_small_window(finished, field, qtbot: QtBot) -> None:
     finished.resize(900, 520)
+    select(finished, field.names[1], qtbot)
+    finished.selection.set_chosen(field.names[1:4])
+    assert finished.workspaces.spectrum.header.optional[0].isHidden()
     for name in ("plan", "look", "explore"):
         finished.workspaces.show(name)
         assert (finished.width(), finished.height()) == (900, 520)
