@@ -185,7 +185,7 @@ class Workspaces(QObject):
         for panel, dock in docks.items():
             dock.setVisible(panel in SHOWN[name])
         if second:
-            share = 0.36 if name == "look" else 0.42
+            share = 0.39 if name == "look" else 0.42
             window.resizeDocks([docks[first], docks[second]], [int(share * width), int((1 - share) * width)], across)
             window.resizeDocks([docks[first], docks[low[0]]], [int(0.62 * height), int(0.38 * height)], down)
             window.resizeDocks([docks[low[0]], docks[low[1]]], [int(0.64 * width), int(0.36 * width)], across)

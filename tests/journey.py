@@ -194,7 +194,7 @@ def journey(display: str, folder: Path, cube: Path, stars: Path, theme: str, sca
     program.picture("explore")
     program.click(0.7, 0.88)  # a label: its gradient appears
     program.picture("label")
-    program.drag((0.1, 0.22), (0.36, 0.22), (0.36, 0.52), (0.1, 0.52))
+    program.drag((0.1, 0.27), (0.36, 0.27), (0.36, 0.48), (0.1, 0.48))
     program.picture("lasso")
     program.keys("ctrl+3")
     program.picture("plan")

@@ -37,8 +37,9 @@ TIMEOUT = 1800.0
 
 def make_run(folder: Path) -> Path:
     """Simulate a small globular cluster, run the program on it, and return the session."""
+    from processing.demo import MODEL
     from processing.pipeline import RunInputs, run
-    from processing.settings import Settings
+    from processing.settings import FitSettings, Settings
     from processing.simulate import SimulationSettings, sample_library, simulate_field
 
     session = folder / "results" / "demo.stellacube"
@@ -49,7 +50,7 @@ def make_run(folder: Path) -> Path:
         )  # fmt: skip
         cube, stars = folder / "demo.fits", folder / "demo_stars.csv"
         simulate_field(sample_library(), field, cube, stars)
-        run(RunInputs(cube=cube, stars=stars, out=folder / "results"), Settings())
+        run(RunInputs(cube=cube, stars=stars, out=folder / "results"), Settings(fit=FitSettings(model=MODEL)))
     return session
 
 

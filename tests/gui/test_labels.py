@@ -95,7 +95,7 @@ def test_no_workspace_widens_a_small_window(finished, field, qtbot: QtBot) -> No
     finished.resize(900, 520)
     select(finished, field.names[1], qtbot)
     finished.selection.set_chosen(field.names[1:4])
-    assert finished.workspaces.spectrum.header.optional[0].isHidden()
+    qtbot.waitUntil(finished.workspaces.spectrum.header.optional[0].isHidden, timeout=WAIT)
     for name in ("plan", "look", "explore"):
         finished.workspaces.show(name)
         assert (finished.width(), finished.height()) == (900, 520)
