@@ -16,7 +16,7 @@ import pytest
 def shared() -> Path:
     """Return the folder of the research data, or skip the test where it is absent."""
     default = Path(__file__).resolve().parents[2] / "shared"
-    folder = Path(os.environ.get("STELLACUBE_SHARED", default))
+    folder = Path(os.environ.get("STELLACUBE_SHARED") or default)
     if not (folder / "data").is_dir():
         pytest.skip("the research data (../shared/data, or STELLACUBE_SHARED) are not here")
     return folder
