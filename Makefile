@@ -8,10 +8,10 @@ demo: $(READY)          ## simulate a small field, run the whole program on it, 
 	$(PYTHON_BIN) main.py demo
 
 test: $(READY) lint     ## every test, the slow ones too
-	$(PYTHON_BIN) -m pytest -m "slow or not slow"
+	$(PYTHON_BIN) -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
-fast: $(READY)          ## the tests that take under three minutes
-	$(PYTHON_BIN) -m pytest
+fast: $(READY)          ## the quick tests
+	$(PYTHON_BIN) -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(PYTHON_BIN) -m ruff check .

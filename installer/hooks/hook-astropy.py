@@ -1,7 +1,7 @@
 """Collect astropy without its tests and plots.
 
 Stands in for the community's hook, which imports `astropy.visualization.wcsaxes`: that raises pytest's ``Skipped``
-where pytest is installed and matplotlib is not, and the build ends.
+where pytest is installed and Matplotlib is not, and the build ends.
 """
 
 from __future__ import annotations
