@@ -96,6 +96,8 @@ class PreparationSettings:
     """Mask the cores of H-alpha and H-beta by +-5 A; "model": as the model file says."""
     masks: tuple[tuple[float, float], ...] = ()
     """Further regions to mask, Angstrom in air, observed frame."""
+    masks_rest: tuple[tuple[float, float], ...] = ()
+    """The same in the star's rest frame."""
     wave_min: float = 0.0
     wave_max: float = 0.0
     """Limits of the fit in Angstrom in air; 0: the model's own."""

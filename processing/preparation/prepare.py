@@ -20,6 +20,7 @@ from processing.preparation.masks import (
     MASK_NAMES,
     MODEL,
     NO_DATA,
+    USER,
     inside,
     observed_mask,
 )
@@ -232,6 +233,9 @@ def prepare(
         reason[members] = _carried_reasons(resampler, np.array([o.reason for o in batch]), ivar[members] == 0)
         unfitted[members] = resampler.lost(np.array([o.not_fitted for o in batch])) > 0.5
         coarser[members] = operators.coarser(batch[0])
+    by_hand = inside(in_frame(model.wave, model.frame, "air"), operators.settings.masks_rest)
+    ivar[:, by_hand] = 0
+    reason[:, by_hand] |= USER
     weight = model.continuum.pixel_weights(ivar)
     normal, normal_ivar, continuum = model.continuum.normalise(model.wave, flux, ivar)
     reason[(normal_ivar == 0) & (reason == 0)] = NO_DATA
