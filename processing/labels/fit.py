@@ -212,12 +212,12 @@ def _fit_batch(
     index = np.flatnonzero(usable).tolist()
     fits = {i: _no_fit(stars[i], model, at_zero, i) for i in np.flatnonzero(~usable).tolist()}
     if index:
-        batch = _Batch([stars[i] for i in index], model, settings, operators, cancelled)
+        batch = Batch([stars[i] for i in index], model, settings, operators, cancelled)
         fits |= dict(zip(index, batch.fit(at_zero.take(usable)), strict=True))
     return [fits[i] for i in range(len(stars))]
 
 
-class _Batch:
+class Batch:
     """Stars of one wavelength grid on their way through the rounds of the fit."""
 
     def __init__(
@@ -244,27 +244,42 @@ class _Batch:
         limit = self.settings.fit.max_velocity
         velocity, labels = correlate(at_zero, self.model, limit)
         for turn in range(ROUNDS):
-            stop_if(self.cancelled)
-            self.prepared = prepare(self.stars, velocity, self.model, self.operators)
-            self.ratio = continuum_ratio(self.prepared, self.emulator.network.flux(labels), self.model)
-            self.weight = self._weights()
+            self.bring_to_rest(velocity, labels)
             starts = self._first_guesses() if turn == 0 else [labels]
             solution = self._minimise(starts, velocity - self.prepared.velocity)
             labels, shift = solution.values[:, :-1], solution.values[:, -1]
             velocity = np.clip(self.prepared.velocity + shift, -limit, limit)
-            self.best = self.ratio * self.emulator.network.flux(labels)
-            residual = np.where(self.weight > 0, self.prepared.flux - self._shifted_best(shift), 0.0)
-            scaled = np.sqrt(self.weight) * residual
-            scale = np.clip(robust_scale(scaled, self.weight > 0), 0.2, 20.0)
-            self.inflation *= scale
-            if turn < ROUNDS - 1:
-                self._leave_out(find_outliers(residual, scaled / scale[:, None], self.emission))
+            self.learn_from_residuals(labels, shift, last=turn == ROUNDS - 1)
+        return self.results(labels, shift, solution.converged)
+
+    def bring_to_rest(self, velocity: np.ndarray, labels: np.ndarray) -> None:
+        """Prepare the spectra anew at their velocities (n,), normalised as fits their labels (n, n_label) so far."""
+        stop_if(self.cancelled)
+        self.prepared = prepare(self.stars, velocity, self.model, self.operators)
+        self.ratio = continuum_ratio(self.prepared, self.emulator.network.flux(labels), self.model)
+        self.weight = self._weights()
+
+    def equations(self, labels: np.ndarray) -> NormalEquations:
+        """Return the normal equations about labels (n, n_label)."""
+        return NormalEquations.build(self.emulator, self.prepared.flux, self.weight, self.ratio, labels)
+
+    def learn_from_residuals(self, labels: np.ndarray, shift: np.ndarray, *, last: bool) -> None:
+        """Rescale the errors by what labels and velocities leave over; mask outliers unless it was the `last` time."""
+        self.best = self.ratio * self.emulator.network.flux(labels)
+        residual = np.where(self.weight > 0, self.prepared.flux - self._shifted_best(shift), 0.0)
+        scaled = np.sqrt(self.weight) * residual
+        scale = np.clip(robust_scale(scaled, self.weight > 0), 0.2, 20.0)
+        self.inflation *= scale
+        if not last:
+            self._leave_out(find_outliers(residual, scaled / scale[:, None], self.emission))
+
+    def results(self, labels: np.ndarray, shift: np.ndarray, converged: np.ndarray) -> list[LabelFit]:
+        """Gather the fits that ended at these labels and residual velocities."""
         self.best = self._shifted_best(shift)
         deviation = (self.prepared.flux - self.best) * np.sqrt(self.prepared.ivar)
         scale = robust_scale(deviation, self.prepared.ivar > 0)
         return [
-            self._result(i, labels[i], float(shift[i]), float(scale[i]), bool(solution.converged[i]))
-            for i in range(len(self.stars))
+            self._result(i, labels[i], float(shift[i]), float(scale[i]), bool(converged[i])) for i in range(len(labels))
         ]
 
     def _leave_out(self, found: np.ndarray) -> None:
@@ -303,9 +318,7 @@ class _Batch:
 
     def _minimise(self, starts: list[np.ndarray], shift: np.ndarray) -> Solution:
         """Minimise from each of the starting points and keep each star's lowest minimum."""
-        prepared = self.prepared
-        equations = NormalEquations.build(self.emulator, prepared.flux, self.weight, self.ratio, starts[0])
-        problem = Problem(self.emulator, equations, self.prior, self.low, self.high)
+        problem = Problem(self.emulator, self.equations(starts[0]), self.prior, self.low, self.high)
         values = [np.column_stack([start, shift]) for start in starts]
         if len(values) > 1:
             tried = [minimise(problem, start, TRIAL_ITERATIONS, self.cancelled) for start in values]
