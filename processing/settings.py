@@ -26,6 +26,9 @@ class RegistrationSettings:
     """Largest rotation that is searched, degrees."""
     fit: Literal["none", "offset", "rotation", "affine"] = "affine"
     """What may be corrected; an affine fit falls back to less where stars are few."""
+    passband: str = ""
+    """Band of the list's magnitudes: a name as "Johnson-Cousins V", "SDSS r" or "F814W", "white", or the path of a
+    table with wavelength and transmission; empty: told from the column's name."""
 
 
 @dataclass(frozen=True)
