@@ -370,10 +370,10 @@ def _quick_look(cube: MuseCube, star_id: str, x: float, y: float) -> ShownSpectr
 def _refit(
     session: Session, star_id: str, masks: Sequence[Range], *, progress: Progress, cancelled: CancelCheck
 ) -> ShownSpectrum:
-    from processing.labels.refit import refit
+    from processing.labels.refit import Recipe, refit
 
     spectrum = session.spectrum(star_id)
-    fit = refit(spectrum, masks, session.settings, progress=progress, cancelled=cancelled)
+    fit = refit(spectrum, Recipe(tuple(masks)), session.settings, progress=progress, cancelled=cancelled).fit
     return ShownSpectrum(f"{star_id}, fitted again with your masks", spectrum, fit)
 
 

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from processing.errors import StellacubeError
 from processing.lock import Lock
 from processing.provenance import InputFile, now
 from processing.records import digest, pack, pack_arrays, unpack, unpack_arrays
-from processing.session_file import SUFFIX, connect, create, sentences
+from processing.session_file import REFITS, SUFFIX, connect, create, sentences
 from processing.settings import Settings, from_dict, to_dict
 from processing.spectrum import StarSpectrum
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from processing.catalogue.table import Catalogue
     from processing.extraction.sources import SourceTable
     from processing.labels.fit import LabelFit
+    from processing.labels.refit import Refit
 
 __all__ = ["SUFFIX", "LogEntry", "Session", "Stage"]
 
@@ -261,6 +262,36 @@ class Session:
         from processing.labels.fit import LabelFit
 
         return self._records(LabelFit, "fits")
+
+    def put_refit(self, refit: Refit) -> Refit:
+        """Store a star's refit beside the run's own fit; return it with its number. Nothing is overwritten."""
+        plain = asdict(replace(refit, fit=None))  # type: ignore[arg-type]
+        del plain["fit"], plain["number"]
+        with self._guard, sentences(self.path), self._db as db:  # no write-ahead log: the window is looking on
+            db.execute(REFITS)  # sessions of earlier versions have no such table
+            row = (refit.number or None, refit.fit.star_id, json.dumps(plain), pack(refit.fit, self._share))
+            number = db.execute("INSERT INTO refits VALUES (?, ?, ?, ?)", row).lastrowid
+        return replace(refit, number=number or 0)
+
+    def drop_refit(self, number: int) -> None:
+        """Take a refit away."""
+        with self._guard, sentences(self.path), self._db as db:
+            db.execute("DELETE FROM refits WHERE number = ?", (number,))
+
+    def refits(self, star_id: str) -> list[Refit]:
+        """Return a star's refits, oldest first."""
+        from processing.labels.fit import LabelFit
+        from processing.labels.refit import Recipe, Refit
+
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'refits'"):
+            return []
+        found = []
+        query = "SELECT number, plain, data FROM refits WHERE star_id = ? ORDER BY number"
+        for number, text, data in self._rows(query, star_id):
+            plain = json.loads(text)
+            plain |= {"recipe": from_dict(plain["recipe"], Recipe), "settings": from_dict(plain["settings"])}
+            found.append(Refit(fit=unpack(LabelFit, data, self._grid), number=number, **plain))
+        return found
 
     def put_sources(self, sources: SourceTable) -> None:
         """Store what became of every star of the list."""

@@ -12,6 +12,10 @@ from processing.errors import StellacubeError
 SUFFIX = ".stellacube"
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x53544C43  # "STLC": tells a session from any other SQLite file
+REFITS = (
+    "CREATE TABLE IF NOT EXISTS refits"
+    " (number INTEGER PRIMARY KEY AUTOINCREMENT, star_id TEXT NOT NULL, plain TEXT NOT NULL, data BLOB NOT NULL)"
+)
 TABLES = (
     "CREATE TABLE info (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE inputs (role TEXT, name TEXT, size INTEGER, fingerprint TEXT, path TEXT)",
@@ -24,6 +28,7 @@ TABLES = (
     "CREATE TABLE catalogue (only INTEGER PRIMARY KEY CHECK (only = 1), data BLOB NOT NULL)",
     "CREATE TABLE blocks (key TEXT PRIMARY KEY, data BLOB NOT NULL)",
     "CREATE TABLE log (time TEXT NOT NULL, level TEXT NOT NULL, text TEXT NOT NULL)",
+    REFITS,
 )
 
 

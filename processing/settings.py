@@ -122,6 +122,8 @@ class FitSettings:
     """Width of the Gaussian prior on every [X/Fe] in dex; 0: none."""
     extrapolation: float = 0.1
     """How far beyond the training range a label may go, as a fraction of the range."""
+    held: tuple[tuple[str, float], ...] = ()
+    """Labels that are not fitted but keep a value, as [["teff", 4800.0]]."""
     max_iterations: int = 40
     batch: int = 256
     """Spectra fitted side by side."""

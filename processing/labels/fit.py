@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from processing.labels.errors import Design, robust_scale
+from processing.labels.held import bounds, ranges
 from processing.labels.marquardt import Problem, Solution, minimise
 from processing.labels.normal import Emulator, NormalEquations
 from processing.labels.outliers import find_outliers, near_emission_line, without
@@ -234,8 +235,8 @@ class Batch:
         self.reached = reached
         self.emulator = Emulator.at_resolution(model.network, model.wave, model.lsf_fwhm, reached)
         self.prior = AbundancePrior(model.labels, settings.fit.abundance_prior)
-        span = settings.fit.extrapolation * (model.label_max - model.label_min)
-        self.low, self.high = model.label_min - span, model.label_max + span
+        self.low, self.high = bounds(model, settings.fit)
+        self.ranges = ranges(model, settings.fit)
         self.inflation = np.ones(len(stars))
         self.emission = near_emission_line(model.wave, model.frame)
 
@@ -339,7 +340,7 @@ class Batch:
         jacobian = np.empty((flux.size, labels.size + 1))
         jacobian[:, :-1] = self.emulator.network.basis @ slopes[0] * self.ratio[i][:, None]
         jacobian[:, -1] = self.emulator.velocity_derivative(best[None])[0]
-        precision = np.diag(np.append(1e-6 / np.square(self.high - self.low), 1e-12))
+        precision = np.diag(np.append(1e-6 / np.square(self.ranges), 1e-12))
         precision[:-1, :-1] += self.prior.terms(labels[None])[2][0]
         design = Design(jacobian, self.weight[i].astype(float), ivar, precision)
         resampler = self.operators.get(star, float(prepared.velocity[i]))

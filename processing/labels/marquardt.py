@@ -31,7 +31,7 @@ class Problem:
         Of n stars.
     prior : AbundancePrior
     low, high : ndarray, shape (n_label,)
-        Bounds.
+        Bounds; a label whose bounds are equal is held.
     """
 
     emulator: Emulator
@@ -43,7 +43,7 @@ class Problem:
     @property
     def scale(self) -> np.ndarray:
         """Units in which steps are taken, velocity last; shape (n_label + 1,)."""
-        return np.append(self.high - self.low, VELOCITY_SCALE)
+        return np.append(np.where(self.high > self.low, self.high - self.low, 1.0), VELOCITY_SCALE)
 
     def take(self, index: np.ndarray) -> Problem:
         """Return the problem of some of the stars."""
