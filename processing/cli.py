@@ -53,6 +53,10 @@ Config = Annotated[
 ]
 Model = Annotated[str, typer.Option("--model", help="Model file, or the name of one that ships (see `model list`).")]
 Name = Annotated[str, typer.Option("--name", help="First part of the results' names; default: the cube's.")]
+Engine = Annotated[
+    Literal["stellacube", "pampelmuse"] | None,
+    typer.Option("--engine", help="What extracts the spectra; PampelMUSE must be installed. [default: stellacube]"),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of a different run of that name.")]
 
 
@@ -83,6 +87,7 @@ def run(
     config: Config = None,
     model: Model = "",
     name: Name = "",
+    engine: Engine = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Take a cube and a star list to a catalogue of stellar labels.
@@ -97,7 +102,7 @@ def run(
     from processing.pipeline import run as pipeline_run
 
     inputs = RunInputs(cube, stars, out=out, name=name)
-    settings = _settings(config, model)
+    settings = _settings(config, model, engine)
     with Console() as console:
         result = pipeline_run(
             inputs, settings, overwrite=overwrite, progress=console.progress, cancelled=console.cancelled
@@ -112,6 +117,14 @@ def extract(
     out: Out = Path("stellacube"),
     config: Config = None,
     name: Name = "",
+    engine: Engine = None,
+    layout: Annotated[
+        Literal["stellacube", "pampelmuse"] | None,
+        typer.Option(
+            "--layout",
+            help="Files of single stars: with all that is known, or for readers of PampelMUSE's. [default: stellacube]",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Extract the spectra of a cube's stars, and stop there.
@@ -123,7 +136,9 @@ def extract(
     from processing.pipeline import RunInputs, extract_only
 
     inputs = RunInputs(cube, stars, out=out, name=name)
-    settings = _settings(config, "")
+    settings = _settings(config, "", engine)
+    if layout:
+        settings = replace(settings, catalogue=replace(settings.catalogue, spectra_layout=layout))
     with Console() as console:
         result = extract_only(
             inputs, settings, overwrite=overwrite, progress=console.progress, cancelled=console.cancelled
@@ -280,8 +295,10 @@ app.add_typer(models, name="model")
 app.command("plan")(plan)
 
 
-def _settings(config: Path | None, model: str) -> Settings:
+def _settings(config: Path | None, model: str, engine: str | None = None) -> Settings:
     settings = read_settings(config) if config else Settings()
+    if engine:
+        settings = replace(settings, pampelmuse=replace(settings.pampelmuse, use=engine == "pampelmuse"))
     return replace(settings, fit=replace(settings.fit, model=model)) if model else settings
 
 

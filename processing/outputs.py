@@ -61,8 +61,16 @@ def _write_spectra(
     progress: Progress,
     cancelled: CancelCheck,
 ) -> list[Path]:
-    from processing.spectra_io import file_name, write_spectrum, write_spectrum_table
+    from processing.spectra_io import (
+        file_name,
+        pampelmuse_name,
+        write_pampelmuse,
+        write_spectrum,
+        write_spectrum_table,
+    )
 
+    plain = provenance.settings.catalogue.spectra_layout == "pampelmuse"
+    write = write_pampelmuse if plain else write_spectrum
     folder = inputs.out / "spectra"
     prepare_folder(folder)
     paths = [inputs.output("spectra.fits")]
@@ -70,7 +78,7 @@ def _write_spectra(
     for number, spectrum in enumerate(spectra):
         stop_if(cancelled)
         progress(number / len(spectra), "Writing the spectra")
-        path = folder / file_name(inputs.project, spectrum.star_id)
-        write_spectrum(spectrum, path, provenance)
-        paths.append(path)
+        name = pampelmuse_name(spectrum, number + 1) if plain else file_name(inputs.project, spectrum.star_id)
+        write(spectrum, folder / name, provenance)
+        paths.append(folder / name)
     return paths

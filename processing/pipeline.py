@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from processing.settings import Settings
 from processing.spectrum import StarSpectrum
 
 if TYPE_CHECKING:
+    from processing.extraction.extract import Extraction
     from processing.labels.fit import LabelFit
     from processing.labels.model_file import LabelModel
 
@@ -161,6 +163,7 @@ class _Run:
     def _extract(self, path: Path, progress: Progress) -> None:
         from processing.cube import MuseCube
         from processing.extraction.extract import extract
+        from processing.extraction.pampelmuse import extract_with_pampelmuse
         from processing.reference import read_star_list
 
         stars = read_star_list(self.inputs.stars) if self.inputs.stars else None
@@ -168,7 +171,10 @@ class _Run:
             self.notes += cube.notes
             self.notes += stars.notes if stars else ()
             overview = cube.overview(progress=part(progress, 0.0, 0.1), cancelled=self.cancelled)
-            extraction = extract(
+            engine: Callable[..., Extraction] = extract
+            if self.settings.pampelmuse.use:
+                engine = partial(extract_with_pampelmuse, folder=self.inputs.output("pampelmuse"))
+            extraction = engine(
                 cube, stars, self.settings, overview=overview, checkpoint=self.session,
                 progress=part(progress, 0.1, 1.0), cancelled=self.cancelled,
             )  # fmt: skip

@@ -51,7 +51,9 @@ class SourceSettings:
 class PsfSettings:
     """The point spread function and how it is fitted."""
 
-    profile: Literal["moffat", "gaussian"] = "moffat"
+    profile: Literal["moffat", "gaussian", "double_moffat", "moffat_gaussian"] = "moffat"
+    residual: bool = True
+    """Add an empirical image of what bright stars have beside the profile; it vanishes where the profile is right."""
     fwhm: float = 0.0
     """First guess in spaxels; 0: measured on the white-light image."""
     beta: float = 2.5
@@ -77,6 +79,19 @@ class SolveSettings:
     """Distance of the sky's knots in spaxels; made smaller where the background is not flat."""
     far_wings: bool = True
     """Subtract the wings beyond `PsfSettings.radius` by Fourier transform."""
+
+
+@dataclass(frozen=True)
+class PampelMuseSettings:
+    """PampelMUSE (Kamann et al. 2013) as the engine of the extraction, where it is installed."""
+
+    use: bool = False
+    """Extract with PampelMUSE instead of Stellacube's own engine. PSF, sky, selection and polynomials are set up as the
+    other settings say."""
+    executable: str = "PampelMuse"
+    """Name of the program on the PATH, or its path."""
+    passband: str = ""
+    """PampelMUSE's name of the list's passband, as COUSINS_I or f814w; empty: the list's own column name."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +169,8 @@ class CatalogueSettings:
     formats: tuple[str, ...] = ("csv", "fits")
     """Any of csv, ecsv, fits, votable."""
     write_spectra: bool = True
+    spectra_layout: Literal["stellacube", "pampelmuse"] = "stellacube"
+    """Files of single stars: with all that is known, or as programs that read PampelMUSE's files expect them."""
     chi2_good: float = 30.0
     """Reduced chi2 on the pipeline's own errors above which a fit is called poor."""
     corr_flux_good: float = 0.8
@@ -168,6 +185,7 @@ class Settings:
     sources: SourceSettings = field(default_factory=SourceSettings)
     psf: PsfSettings = field(default_factory=PsfSettings)
     solve: SolveSettings = field(default_factory=SolveSettings)
+    pampelmuse: PampelMuseSettings = field(default_factory=PampelMuseSettings)
     preparation: PreparationSettings = field(default_factory=PreparationSettings)
     fit: FitSettings = field(default_factory=FitSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)

@@ -136,8 +136,11 @@ def _meta(header: Header) -> dict[str, Any]:
             meta[key] = value
     if "PAMPELMUSE SEEING" in header:
         meta.setdefault("psf_fwhm", float(header["PAMPELMUSE SEEING"]))
-    if "SPECTRUM QLTFLAG" in header:
+    if "SPECTRUM QLTFLAG" in header and "CREATOR" not in header:
         meta["qltflag"] = int(header["SPECTRUM QLTFLAG"])
+    for card, key in (("PAMPELMUSE VERSION", "pampelmuse"), ("PAMPELMUSE PASSBAND", "passband")):
+        if card in header:
+            meta[key] = str(header[card])
     if "METADATA" in header:
         meta.update(json.loads(header["METADATA"]))
     return meta

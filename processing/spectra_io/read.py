@@ -133,6 +133,11 @@ def _read_fits(path: Path) -> tuple[StarSpectrum, ...]:
         with fits.open(path, memmap=False) as hdus:
             if is_own_table(hdus):
                 return read_own_table(hdus)
+            if "SOURCES" in hdus and "PSFPARS" in hdus:
+                raise StellacubeError(
+                    f"{path} holds PampelMUSE's parameters, not its spectra.",
+                    "Give the folder that GETSPECTRA wrote, as spectra/ beside it.",
+                )
             for known, read in (
                 (is_lamost, read_lamost),
                 (is_sdss, read_sdss),

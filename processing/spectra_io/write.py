@@ -58,12 +58,12 @@ def write_spectrum(spectrum: StarSpectrum, path: Path, provenance: Provenance | 
     """
     from astropy.io import fits
 
-    axis, linear = _axis(spectrum)
+    axis, linear = axis_cards(spectrum)
     primary = fits.PrimaryHDU(spectrum.flux)
     primary.header.update(axis)
-    _describe(primary.header, spectrum)
+    describe(primary.header, spectrum)
     if provenance:
-        _sign(primary.header, provenance)
+        sign(primary.header, provenance)
     # In double precision the inverse variance comes back exactly.
     with np.errstate(divide="ignore"):
         sigma = np.where(spectrum.ivar > 0, 1.0 / np.sqrt(spectrum.ivar.astype(float)), np.nan)
@@ -82,7 +82,7 @@ def write_spectrum(spectrum: StarSpectrum, path: Path, provenance: Provenance | 
         fits.HDUList(hdus).writeto(temporary, output_verify="ignore")  # a third of the time, for headers made here
 
 
-def _axis(spectrum: StarSpectrum) -> tuple[fits.Header, bool]:
+def axis_cards(spectrum: StarSpectrum) -> tuple[fits.Header, bool]:
     """Return the cards of the wavelength axis, and whether they say all of it."""
     from astropy.io import fits
 
@@ -100,14 +100,14 @@ def _axis(spectrum: StarSpectrum) -> tuple[fits.Header, bool]:
     return header, linear
 
 
-def _describe(header: fits.Header, spectrum: StarSpectrum) -> None:
+def describe(header: fits.Header, spectrum: StarSpectrum) -> None:
     """Add the star's cards; what a card cannot hold exactly goes into METADATA as JSON."""
     header["BUNIT"] = spectrum.flux_unit
-    header["OBJECT"] = _ascii(spectrum.star_id)
+    header["OBJECT"] = ascii_text(spectrum.star_id)
     cards: list[tuple[str, Any, str]] = [
         ("RA", spectrum.ra, "[deg] ICRS"),
         ("DEC", spectrum.dec, "[deg] ICRS"),
-        ("HIERARCH STAR ID", _ascii(spectrum.star_id), ""),
+        ("HIERARCH STAR ID", ascii_text(spectrum.star_id), ""),
         ("HIERARCH STAR RA", spectrum.ra, ""),
         ("HIERARCH STAR DEC", spectrum.dec, ""),
         ("HIERARCH STAR MAG", spectrum.mag, ""),
@@ -118,11 +118,11 @@ def _describe(header: fits.Header, spectrum: StarSpectrum) -> None:
         ("HIERARCH SPECTRUM TYPE", "star", ""),
         ("HIERARCH STELLACUBE BARYCENTRIC", spectrum.barycentric, "[km/s] already applied"),
     ]
-    rest: dict[str, Any] = {} if _ascii(spectrum.star_id) == spectrum.star_id else {"star_id": spectrum.star_id}
+    rest: dict[str, Any] = {} if ascii_text(spectrum.star_id) == spectrum.star_id else {"star_id": spectrum.star_id}
     for key, value in spectrum.meta.items():
         value = value.item() if isinstance(value, np.generic) else value
         name, comment = META_CARDS.get(key, ("", ""))
-        if name and (not isinstance(value, str) or _ascii(value) == value) and value == value:
+        if name and (not isinstance(value, str) or ascii_text(value) == value) and value == value:
             cards.append((name if name == name.split()[0] else f"HIERARCH {name}", value, comment))
         else:
             rest[key] = value
@@ -133,18 +133,18 @@ def _describe(header: fits.Header, spectrum: StarSpectrum) -> None:
         header["METADATA"] = json.dumps(rest)
 
 
-def _ascii(text: str) -> str:
+def ascii_text(text: str) -> str:
     """Return what of a text fits into any card: at most 40 printable ASCII characters."""
     return "".join(c if " " <= c <= "~" else "?" for c in text)[:40].rstrip()
 
 
-def _sign(header: fits.Header, provenance: Provenance) -> None:
+def sign(header: fits.Header, provenance: Provenance) -> None:
     """Say what made the file, from what, with which settings."""
     header["CREATOR"] = provenance.program
     header["DATE"] = (provenance.created, "UTC")
     for number, file in enumerate(provenance.inputs, 1):
         if file.role in ("cube", "stars"):
-            header[f"HIERARCH STELLACUBE INPUT{number} NAME"] = _ascii(file.name)
+            header[f"HIERARCH STELLACUBE INPUT{number} NAME"] = ascii_text(file.name)
             header[f"HIERARCH STELLACUBE INPUT{number} SIZE"] = file.size
             header[f"HIERARCH STELLACUBE INPUT{number} HASH"] = file.fingerprint
     header["SETTINGS"] = json.dumps(to_dict(provenance.settings))
@@ -168,7 +168,7 @@ def write_spectrum_table(spectra: Sequence[StarSpectrum], path: Path, provenance
         groups.setdefault((spectrum.wave.tobytes(), spectrum.frame, spectrum.flux_unit), []).append(spectrum)
     primary = fits.PrimaryHDU()
     if provenance:
-        _sign(primary.header, provenance)
+        sign(primary.header, provenance)
     hdus: list[Any] = [primary]
     for number, group in enumerate(groups.values(), 1):
         table = fits.BinTableHDU.from_columns(_table_columns(group), name="SPECTRA", ver=number)
