@@ -42,6 +42,12 @@ SAMPLE = 100_000
 TABLE_SIZE = 4096
 
 
+def even_sample(image: np.ndarray) -> np.ndarray:
+    """Return the finite values of an image, at most about `SAMPLE` of them, evenly spread."""
+    values = image[np.isfinite(image)]
+    return values[:: max(1, values.size // SAMPLE)]
+
+
 def limits(image: np.ndarray, rule: str) -> tuple[float, float]:
     """Return the values shown darkest and brightest.
 
@@ -56,8 +62,7 @@ def limits(image: np.ndarray, rule: str) -> tuple[float, float]:
     tuple of float
         Two finite values, the second larger.
     """
-    values = image[np.isfinite(image)]
-    values = values[:: max(1, values.size // SAMPLE)]
+    values = even_sample(image)
     if not values.size:
         return 0.0, 1.0
     percentiles = LIMITS.get(rule, (0.25, 99.75))

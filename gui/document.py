@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal, Slot
 
-from gui.display import limits, symmetric
+from gui.composite import Ranges, thirds
 from gui.evidence import read_gradients
 from gui.jobs import Failure, Job, JobRunner, LatestReader
+from gui.live import LiveRun
 from gui.opening import Opened, open_paths, open_session, read_overview
-from gui.star_rows import StarRows, rows_from_list
+from gui.reading import (
+    Picture,
+    ShownImage,
+    ShownSpectrum,
+    read_all,
+    read_aperture,
+    read_band,
+    read_colours,
+    read_layer,
+    read_live_star,
+    read_quick_look,
+    read_spaxel,
+    read_star,
+    shown_image,
+)
+from gui.star_rows import StarRows, rows_from_list, rows_with_edits
 from processing.progress import CancelCheck, Progress
 from processing.spectrum import StarSpectrum
 
@@ -25,37 +40,11 @@ if TYPE_CHECKING:
     from processing.cube import CubeOverview, MuseCube
     from processing.labels.fit import LabelFit
     from processing.labels.gradients import GradientSpectra
-    from processing.labels.refit import Range
-    from processing.reference import StarList
     from processing.session import Session
+    from processing.star_edits import EditedStars
+    from processing.star_list import StarList
 
-Picture = Literal["white", "slice", "band", "residual"]
-QUICK_LOOK_RADIUS = 3.0
-"""Spaxels: a star without an extracted spectrum is shown as the sum within this radius."""
-
-
-@dataclass(frozen=True)
-class ShownImage:
-    """An image ready to be drawn."""
-
-    picture: Picture
-    index: int
-    """Layer of a slice; -1 otherwise."""
-    pixels: np.ndarray
-    """(ny, nx), native float32, NaN where there is nothing."""
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class ShownSpectrum:
-    """A spectrum ready to be drawn."""
-
-    title: str
-    observed: StarSpectrum | None
-    fit: LabelFit | None = None
-    preview: bool = False
-    """True for the spaxel under the mouse, which goes when the mouse goes."""
+__all__ = ["Document", "Picture", "ShownImage", "ShownSpectrum"]
 
 
 class Document(QObject):
@@ -68,6 +57,8 @@ class Document(QObject):
     noted = Signal(str)
     image_ready = Signal(object)
     """A `ShownImage`."""
+    other_ready = Signal(object)
+    """The `ShownImage` to compare with."""
     spectrum_ready = Signal(object)
     """A `ShownSpectrum`."""
     several_ready = Signal(object)
@@ -84,10 +75,14 @@ class Document(QObject):
         self._spectra = LatestReader(self)
         self._evidence = LatestReader(self)
         self._several = LatestReader(self)
+        self._others = LatestReader(self)
+        self._live = LiveRun(self)
         self._images.answered.connect(self._on_image)
         self._spectra.answered.connect(self._on_spectrum)
         self._evidence.answered.connect(self._on_gradients)
         self._several.answered.connect(self._on_several)
+        self._others.answered.connect(self._on_other)
+        self._live.rows_read.connect(self._on_live_rows)
         for reader in self._readers:
             reader.failed.connect(self._on_read_failed)
         self._overview_job: Job | None = None
@@ -100,6 +95,10 @@ class Document(QObject):
         self.session: Session | None = None
         self.catalogue: Catalogue | None = None
         self.rows: StarRows | None = None
+        self.edited: EditedStars | None = None
+        self._unedited: StarRows | None = None
+        self._run_list: StarList | None = None
+        self.colour_ranges: Ranges | None = None
         self.residual: np.ndarray | None = None
         self.spectra: tuple[Path, ...] = ()
         self.loaded: tuple[StarSpectrum, ...] = ()
@@ -108,7 +107,7 @@ class Document(QObject):
 
     @property
     def _readers(self) -> tuple[LatestReader, ...]:
-        return self._images, self._spectra, self._evidence, self._several
+        return self._images, self._spectra, self._evidence, self._several, self._others
 
     @property
     def empty(self) -> bool:
@@ -179,14 +178,15 @@ class Document(QObject):
             self.noted.emit(note)
 
     def _take_stars(self, opened: Opened) -> None:
-        if opened.stars is not None:
+        if opened.session is not None:
+            self._run_list, self.stars_path = opened.stars, opened.stars_path
+        elif opened.stars is not None:
             self.stars, self.stars_path, self.session = opened.stars, opened.stars_path, None
-        elif opened.session is not None:
-            self.stars_path = opened.stars_path
         if opened.rows is not None:
             self.rows = opened.rows
         elif self.stars is not None:
             self.rows = rows_from_list(self.stars, self.cube)
+        self.edited = self._unedited = None
 
     def close(self) -> None:
         """Close everything that is open."""
@@ -198,6 +198,7 @@ class Document(QObject):
 
     def shut_down(self) -> None:
         """End the reading threads and close the files; nothing is shown any more."""
+        self._live.shut_down()
         for reader in self._readers:
             reader.shut_down()
         self.blockSignals(True)
@@ -214,6 +215,62 @@ class Document(QObject):
             self.cube.close()
         if self.session is not None:
             self.session.close()
+
+    # Stars changed by hand
+
+    def begin_editing(self) -> EditedStars:
+        """Return the stars as they may be changed: those of the list, else those of the run, else none.
+
+        Nothing is changed by this alone.
+        """
+        from processing.star_edits import EditedStars
+
+        if self.edited is not None:
+            return self.edited
+        stars = self.stars if self.stars is not None else self._run_list
+        return EditedStars(stars if stars is not None else self._stars_of_rows())
+
+    def _stars_of_rows(self) -> StarList:
+        """Return the stars on the image as a list, for a run whose list cannot be found."""
+        from processing.star_edits import no_stars
+        from processing.star_list import StarList
+
+        rows = self.rows
+        if rows is None:
+            return no_stars()
+        ra, dec, mag = (_numbers(rows, name) for name in ("ra", "dec", "mag"))
+        unknown = np.full(len(rows), np.nan)
+        return StarList(rows.star_id, ra, dec, rows.x, rows.y, mag, "", unknown, unknown, unknown, self.title)
+
+    def set_edited(self, edited: EditedStars) -> None:
+        """Show stars that were changed by hand; the next run is given them."""
+        from processing.star_edits import no_stars
+
+        if self._unedited is None:
+            self._unedited = self.rows
+        self.edited = edited if edited.changes else None
+        base = self._unedited if self._unedited is not None else rows_from_list(no_stars(), self.cube)
+        self.rows = rows_with_edits(base, edited) if edited.changes else self._unedited
+        self.rows_changed.emit()
+
+    # A run that is going on
+
+    def follow(self, session: Path) -> None:
+        """Show the stars of a run as they are finished."""
+        self._live.follow(session, self.cube)
+
+    def look_again(self) -> None:
+        """Look what the run has finished since."""
+        self._live.look_again()
+
+    def stop_following(self) -> None:
+        """Let go of the run."""
+        self._live.stop()
+
+    @Slot(object)
+    def _on_live_rows(self, rows: StarRows) -> None:
+        self.rows = rows
+        self.rows_changed.emit()
 
     # The one pass over the cube
 
@@ -239,28 +296,41 @@ class Document(QObject):
 
     def ask_image(self, picture: Picture, index: int, rule: str) -> None:
         """Ask for an image; it arrives with `image_ready`, the newest at last."""
+        read = self.image_reader(picture, index, rule)
+        if read is not None:
+            self._images.request((picture, index), read)
+
+    def ask_other_image(self, picture: Picture, index: int, rule: str) -> None:
+        """Ask for the image to compare with; it arrives with `other_ready`."""
+        read = self.image_reader(picture, index, rule)
+        if read is not None:
+            self._others.request((picture, index), read)
+
+    def image_reader(self, picture: Picture, index: int, rule: str) -> Callable[[], ShownImage] | None:
+        """Return what reads an image in a thread; None where there is nothing of the kind."""
         cube = self.cube
-        if picture == "slice" and cube is not None:
-            self._images.request((picture, index), partial(_slice, cube, index, rule))
-        elif picture == "white" and self.overview is not None:
-            self._images.request((picture, -1), partial(_still, "white", self.overview.white, rule))
-        elif picture == "residual" and self.residual is not None:
-            self._images.request((picture, -1), partial(_still, "residual", self.residual, rule))
+        if picture in ("slice", "noise", "snr") and cube is not None:
+            return partial(read_layer, cube, picture, index, rule)
+        if picture == "colour" and cube is not None:
+            return partial(read_colours, cube, self.overview, self.colour_ranges or thirds(cube.wave))
+        still = {"white": self.overview.white if self.overview is not None else None, "residual": self.residual}
+        image = still.get(picture)
+        return partial(shown_image, picture, image, rule) if image is not None else None
 
     def ask_band(self, low: float, high: float, rule: str) -> None:
         """Ask for the mean image between two wavelengths in Angstrom."""
         if self.cube is not None:
-            self._images.request(("band", low, high), partial(_band, self.cube, low, high, rule))
+            self._images.request(("band", low, high), partial(read_band, self.cube, low, high, rule))
 
     def ask_aperture(self, aperture: Aperture) -> None:
         """Ask for the spectrum in a circle."""
         if self.cube is not None:
-            self._spectra.request(aperture, partial(_aperture, self.cube, aperture))
+            self._spectra.request(aperture, partial(read_aperture, self.cube, aperture))
 
     def ask_spaxel(self, x: int, y: int, preview: bool = False) -> None:
         """Ask for the spectrum of one spaxel."""
         if self.cube is not None:
-            self._spectra.request(("spaxel", x, y), partial(_spaxel, self.cube, x, y, preview))
+            self._spectra.request(("spaxel", x, y), partial(read_spaxel, self.cube, x, y, preview))
 
     def ask_star(self, star_id: str) -> None:
         """Ask for a star's spectrum and fit; before a run, for the sum of the spaxels around it."""
@@ -268,38 +338,24 @@ class Document(QObject):
         if read is not None:
             self._spectra.request(("star", star_id), read)
 
-    def refit(self, star_id: str, masks: Sequence[Range]) -> None:
-        """Fit a star again without some wavelength ranges; the fit arrives as a spectrum to be shown."""
-        if self.session is not None:
-            stage = partial(_refit, self.session, star_id, tuple(masks))
-            self._runner.start(
-                f"Fitting {star_id} again", stage, succeeded=self._on_refitted, failed=self._on_refit_failed
-            )
-
-    @Slot(object)
-    def _on_refitted(self, shown: ShownSpectrum) -> None:
-        self.spectrum_ready.emit(shown)
-
-    @Slot(object)
-    def _on_refit_failed(self, failure: Failure) -> None:
-        self.read_failed.emit(failure)
-
     def ask_several(self, star_ids: Sequence[str]) -> None:
         """Ask for the spectra and fits of several stars."""
         reads = [read for read in map(self._star_reader, star_ids) if read is not None]
-        self._several.request(tuple(star_ids), partial(_all, reads))
+        self._several.request(tuple(star_ids), partial(read_all, reads))
 
     def _star_reader(self, star_id: str) -> Callable[[], ShownSpectrum] | None:
         """Return what reads a star's spectrum in a thread; None where there is nothing to read."""
         if self.rows is None or star_id not in self.rows.index:
             return None
         row = self.rows.index[star_id]
-        if self.session is not None:
-            return partial(_star, self.session, star_id, self.rows.reason[row])
+        if self._live.path is not None and self.rows.fitted:
+            return partial(read_live_star, self._live.path, star_id, self.rows.reason[row])
+        if self.session is not None and str(self.rows.status[row]) not in ("added", "moved"):
+            return partial(read_star, self.session, star_id, self.rows.reason[row])
         if self.loaded:
             return partial(ShownSpectrum, star_id, self.loaded[row])
         if self.cube is not None:
-            return partial(_quick_look, self.cube, star_id, float(self.rows.x[row]), float(self.rows.y[row]))
+            return partial(read_quick_look, self.cube, star_id, float(self.rows.x[row]), float(self.rows.y[row]))
         return None
 
     def ask_gradients(self, fit: LabelFit) -> None:
@@ -320,6 +376,10 @@ class Document(QObject):
         self.image_ready.emit(image)
 
     @Slot(object, object)
+    def _on_other(self, key: object, image: ShownImage) -> None:
+        self.other_ready.emit(image)
+
+    @Slot(object, object)
     def _on_spectrum(self, key: object, spectrum: ShownSpectrum) -> None:
         self.spectrum_ready.emit(spectrum)
 
@@ -328,58 +388,7 @@ class Document(QObject):
         self.read_failed.emit(failure)
 
 
-def _all(reads: Sequence[Callable[[], ShownSpectrum]]) -> list[ShownSpectrum]:
-    return [read() for read in reads]
-
-
-def _slice(cube: MuseCube, index: int, rule: str) -> ShownImage:
-    pixels = np.asarray(cube.layer(index), dtype=np.float32)
-    return ShownImage("slice", index, pixels, *limits(pixels, rule))
-
-
-def _band(cube: MuseCube, low: float, high: float, rule: str) -> ShownImage:
-    pixels = cube.band_image(low, high)
-    return ShownImage("band", -1, pixels, *limits(pixels, rule))
-
-
-def _still(picture: Picture, image: np.ndarray, rule: str) -> ShownImage:
-    pixels = np.asarray(image, dtype=np.float32)
-    find = symmetric if picture == "residual" else limits
-    return ShownImage(picture, -1, pixels, *find(pixels, rule))
-
-
-def _spaxel(cube: MuseCube, x: int, y: int, preview: bool) -> ShownSpectrum:
-    flux, ivar = cube.spaxel(x, y)
-    spectrum = StarSpectrum(f"spaxel {x}, {y}", cube.wave, flux, ivar, cube.frame, cube.flux_unit, x=x, y=y)
-    return ShownSpectrum(f"Spaxel x {x}, y {y}", spectrum, preview=preview)
-
-
-def _aperture(cube: MuseCube, aperture: Aperture) -> ShownSpectrum:
-    spectrum = cube.aperture(aperture.x, aperture.y, aperture.radius, aperture.annulus)
-    return ShownSpectrum(str(aperture), spectrum)
-
-
-def _quick_look(cube: MuseCube, star_id: str, x: float, y: float) -> ShownSpectrum:
-    _, ny, nx = cube.shape
-    if not (-0.5 < x < nx - 0.5 and -0.5 < y < ny - 0.5):
-        return ShownSpectrum(f"{star_id}: outside the field of this cube", None)
-    spectrum = cube.aperture(x, y, QUICK_LOOK_RADIUS)
-    return ShownSpectrum(f"{star_id} – sum within {QUICK_LOOK_RADIUS:g} spaxels, sky not subtracted", spectrum)
-
-
-def _refit(
-    session: Session, star_id: str, masks: Sequence[Range], *, progress: Progress, cancelled: CancelCheck
-) -> ShownSpectrum:
-    from processing.labels.refit import Recipe, refit
-
-    spectrum = session.spectrum(star_id)
-    fit = refit(spectrum, Recipe(tuple(masks)), session.settings, progress=progress, cancelled=cancelled).fit
-    return ShownSpectrum(f"{star_id}, fitted again with your masks", spectrum, fit)
-
-
-def _star(session: Session, star_id: str, reason: str) -> ShownSpectrum:
-    if star_id not in session.star_ids("spectra"):
-        return ShownSpectrum(f"{star_id}: {reason or 'no spectrum was extracted'}", None)
-    spectrum = session.spectrum(star_id)
-    fit = session.fit(star_id) if star_id in session.star_ids("fits") else None
-    return ShownSpectrum(star_id, spectrum, fit)
+def _numbers(rows: StarRows, name: str) -> np.ndarray:
+    """Return a column of numbers; NaN where there is none."""
+    column = rows.column(name)
+    return np.asarray(column.values, float) if column is not None and column.numeric else np.full(len(rows), np.nan)

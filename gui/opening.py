@@ -186,10 +186,21 @@ def open_session(path: Path) -> Opened:
         notes.append(f"The cube {cube_path} is not there any more; the results are shown without it.")
     catalogue = session.catalogue()
     rows = rows_from_catalogue(catalogue, session.sources(), cube) if catalogue is not None else None
+    stars_path = next(iter(given.get("stars", [])), None)
     return Opened(
-        cube, None, session, catalogue, rows, session.image("residual"), tuple(given.get("spectra", ())),
-        cube_path=cube_path, stars_path=next(iter(given.get("stars", [])), None), notes=tuple(notes),
+        cube, _list_of_run(stars_path), session, catalogue, rows, session.image("residual"),
+        tuple(given.get("spectra", ())), cube_path=cube_path, stars_path=stars_path, notes=tuple(notes),
     )  # fmt: skip
+
+
+def _list_of_run(path: Path | None) -> StarList | None:
+    """Read the star list of a run again, for who wants to change it; None where it is not there any more."""
+    from processing.reference import read_star_list
+
+    try:
+        return read_star_list(path) if path is not None and path.is_file() else None
+    except StellacubeError:
+        return None  # the run's own results say what was in it
 
 
 def read_overview(cube: MuseCube, *, progress: Progress = ignore, cancelled: CancelCheck = never) -> CubeOverview:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from processing.extraction.sources import SourceTable
     from processing.reference import StarList
     from processing.spectrum import StarSpectrum
+    from processing.star_edits import EditedStars
 
 Quality = Literal["good", "warn", "bad", "none"]
 
@@ -250,6 +251,45 @@ def _with_unfitted(rows: StarRows, sources: SourceTable, magnitude: str) -> Star
         joined(rows.star_id, "star_id"), joined(rows.x, "x"), joined(rows.y, "y"), joined(rows.status, "status"),
         tuple(quality[n] for n in order), tuple(reason[n] for n in order), columns, fitted=True,
     )  # fmt: skip
+
+
+def rows_with_edits(rows: StarRows, edited: EditedStars) -> StarRows:
+    """Show what was changed by hand: stars at their new places, deleted ones marked, added ones at the end."""
+    stars, changes = edited.stars, edited.changes
+    place = {str(name): n for n, name in enumerate(stars.star_id)}
+    new = [name for name, change in changes.items() if change == "added" and name not in rows.index]
+    x, y = (np.append(values, np.full(len(new), np.nan)) for values in (rows.x, rows.y))
+    names = np.append(rows.star_id, new).astype(str)
+    status = np.append(rows.status, np.full(len(new), "added")).astype("U16")
+    reason = [*rows.reason, *([""] * len(new))]
+    for n, name in enumerate(names.tolist()):
+        change = changes.get(name)
+        if change is not None:
+            status[n], reason[n] = change, _EDITED[change]
+        if change in ("added", "moved"):
+            x[n], y[n] = stars.x[place[name]], stars.y[place[name]]
+    known = {"stellar_id": names, "x": x, "y": y, "status": status}
+    extra = {"ra": stars.ra, "dec": stars.dec, "mag": stars.mag, stars.mag_name: stars.mag}
+
+    def longer(column: Column) -> np.ndarray:
+        if column.name in known and len(column.values) == len(rows):
+            return known[column.name]
+        values = column.values
+        blank: Any = np.nan if values.dtype.kind == "f" else np.zeros(1, values.dtype)[0]
+        given = extra.get(column.name)
+        tail = [blank if given is None else given[place[name]] for name in new]
+        return np.append(values, np.array(tail, values.dtype)) if new else values
+
+    columns = tuple(replace(column, values=longer(column)) for column in rows.columns)
+    quality = rows.quality + _unjudged(len(new))
+    return StarRows(names, x, y, status, quality, tuple(reason), columns, rows.fitted)
+
+
+_EDITED = {
+    "added": "Added by hand; the next run extracts it.",
+    "moved": "Moved by hand; the next run extracts it here.",
+    "deleted": "Deleted by hand; the next run leaves it out.",
+}
 
 
 def _unjudged(count: int) -> tuple[Quality, ...]:
