@@ -75,8 +75,11 @@ def label_columns(labels: Sequence[str]) -> tuple[Column, ...]:
             Column(name, info.unit, f"{info.symbol}: {info.description}"),
             Column(f"{name}_err", info.unit, f"formal error of {info.symbol}, from the pipeline's errors"),
             Column(
-                f"{name}_err_cal", info.unit, f"error of {info.symbol}, rescaled by error_scale, for correlated pixels"
+                f"{name}_err_cal",
+                info.unit,
+                f"error of {info.symbol}: noise rescaled by error_scale, correlated pixels, the network's own error",
             ),
+            Column(f"{name}_err_model", info.unit, f"part of {name}_err_cal that is the network's own error"),
             Column(f"{name}_flag", "", f"1 where {name}_gradcorr is above 0.5: the network reads its own lines", int),
             Column(f"{name}_gradcorr", "", f"correlation of the network's {info.symbol} gradient with physics"),
             Column(f"{name}_info", "", f"1 where this spectrum can determine {info.symbol} (Cramer-Rao bound)", int),

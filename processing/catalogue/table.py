@@ -137,7 +137,7 @@ def _row(
 
 
 def _fit_values(fit: LabelFit, settings: EvidenceSettings) -> dict[str, Any]:
-    errors, scaled = fit.errors(), fit.errors_scaled()
+    errors, scaled, own = fit.errors(), fit.errors_scaled(), fit.errors_model()
     row: dict[str, Any] = {
         name: getattr(fit, name)
         for name in (
@@ -154,7 +154,10 @@ def _fit_values(fit: LabelFit, settings: EvidenceSettings) -> dict[str, Any]:
     }
     row["grad_distance"] = fit.grad_distance
     for index, name in enumerate(fit.labels):
-        row |= {name: fit.values[index], f"{name}_err": errors[index], f"{name}_err_cal": scaled[index]}
+        row |= {
+            name: fit.values[index], f"{name}_err": errors[index], f"{name}_err_cal": scaled[index],
+            f"{name}_err_model": own[index],
+        }  # fmt: skip
     if fit.gradcorr is not None and fit.gradcorr_info is not None:
         good, known = flags(fit, settings), informative(fit, settings)
         for index, name in enumerate(fit.labels):

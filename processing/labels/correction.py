@@ -9,15 +9,17 @@ a small network that is added to the physical one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from processing.labels.fit import fit_labels
+from processing.labels.model_error import Unseen
+from processing.labels.names import CORE
 from processing.labels.network import Network
 from processing.labels.normal import Emulator
-from processing.labels.real_stars import CORE, Library, known_labels, label_by_fit
+from processing.labels.real_stars import Library, known_labels, label_by_fit
 from processing.labels.student import StudentSettings, make_lesson, train_student
 from processing.preparation.air import in_frame
 from processing.preparation.masks import BALMER_CORES, inside
@@ -68,12 +70,15 @@ class Residuals:
         False where there are no data or the source is too coarse.
     noise : ndarray, shape (n,)
         Relative scatter of each star.
+    label_error : ndarray, shape (n, n_label)
+        Errors of all labels that the model's spectra were computed with.
     """
 
     core: np.ndarray
     flux: np.ndarray
     used: np.ndarray
     noise: np.ndarray
+    label_error: np.ndarray
 
 
 def residuals(
@@ -89,17 +94,17 @@ def residuals(
     prepared = prepare(stars, np.array([fit.rv for fit in fits]), model, operators)
     reached = operators.reached(stars[0])
     emulator = Emulator.at_resolution(model.network, model.wave, model.lsf_fwhm, reached)
-    labels, _ = known_labels(library.core, library.errors, model.labels)
+    labels, label_error = known_labels(library.core, library.errors, model.labels)
     flux = emulator.network.flux(labels)
     ratio = continuum_ratio(prepared, flux, model)
     used = (prepared.weight > 0) & (reached < COARSER * model.lsf_fwhm)
     noise = np.full(len(stars), library.noise) * np.maximum(library.errors[:, 0] / np.median(library.errors[:, 0]), 1)
-    return Residuals(library.core, np.where(used, prepared.flux / ratio - flux, 0), used, noise)
+    return Residuals(library.core, np.where(used, prepared.flux / ratio - flux, 0), used, noise, label_error)
 
 
 def joined(parts: Sequence[Residuals]) -> Residuals:
     """Put the stars of several libraries together."""
-    return Residuals(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("core", "flux", "used", "noise")))
+    return Residuals(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Residuals)))
 
 
 @dataclass(frozen=True)
@@ -113,13 +118,16 @@ class Correction:
     lengths : tuple of float
     solution : ndarray, shape (n_star, n_pix)
     scatter : ndarray, shape (n_pix,)
-        Robust standard deviation of what is left over, each star predicted without itself.
+        Robust standard deviation of `left_out`.
+    left_out : ndarray, shape (n_star, n_pix)
+        What is left over of each star, predicted without itself; 0 where it has no data.
     """
 
     anchors: np.ndarray
     lengths: tuple[float, ...]
     solution: np.ndarray
     scatter: np.ndarray
+    left_out: np.ndarray
 
     def weights(self, core: np.ndarray) -> np.ndarray:
         """Covariance of stars with Teff, logg, [Fe/H] (n, 3) with the anchors; shape (n, n_star)."""
@@ -151,6 +159,7 @@ def _regress(real: Residuals, noise: np.ndarray, settings: CorrectionSettings, c
     covariance = _covariance(real.core, real.core, settings.lengths)
     solution = np.zeros(real.flux.shape)
     scatter = np.full(real.flux.shape[1], np.nan)
+    left_out = np.zeros(real.flux.shape, np.float32)
     patterns, group = np.unique(real.used, axis=1, return_inverse=True)
     for i, used in enumerate(patterns.T):
         stop_if(cancelled)
@@ -172,12 +181,13 @@ def _regress(real: Residuals, noise: np.ndarray, settings: CorrectionSettings, c
         solution[cell] = vectors @ (ratio * left) / root
         # Leave-one-out residuals of a linear smoother: the residual over one minus the leverage.
         one_minus_leverage = np.square(vectors) @ (1 / (ratio * values + 1))
-        scatter[cell[1]] = 1.4826 * np.median(np.abs(vectors @ left / one_minus_leverage), axis=0)
+        left_out[cell] = root * (vectors @ left) / one_minus_leverage
+        scatter[cell[1]] = 1.4826 * np.median(np.abs(left_out[cell] / root), axis=0)
     # Where no star teaches, the physical model may be as wrong as it was found elsewhere.
     known = np.isfinite(scatter)
     uncorrected = [1.4826 * np.median(np.abs(real.flux[real.used[:, i], i])) for i in np.flatnonzero(known)]
     scatter[~known] = np.median(uncorrected)
-    return Correction(real.core, settings.lengths, solution, scatter)
+    return Correction(real.core, settings.lengths, solution, scatter, left_out)
 
 
 def correction_network(
@@ -210,7 +220,7 @@ def correction_network(
     return train_student(lesson, low, high, student, seed, cancelled=cancelled)
 
 
-def corrected_network(
+def corrected_model(
     model: LabelModel,
     libraries: Sequence[Library],
     settings: CorrectionSettings,
@@ -218,8 +228,8 @@ def corrected_network(
     *,
     progress: Progress = ignore,
     cancelled: CancelCheck = never,
-) -> tuple[Network, np.ndarray]:
-    """Adapt a model to real stars.
+) -> LabelModel:
+    """Adapt a model to real stars, and learn from each of them how wrong it is for a star that it did not see.
 
     Parameters
     ----------
@@ -230,10 +240,8 @@ def corrected_network(
 
     Returns
     -------
-    network : Network
-        With as many units in the bottleneck as the model's.
-    scatter : ndarray, shape (n_pix,)
-        Error of the corrected model in normalised flux.
+    LabelModel
+        With a network of as many units in the bottleneck, and its `scatter` and `error` from real stars.
     """
     column = [model.labels.index(name) for name in CORE]
     parts = []
@@ -256,4 +264,11 @@ def corrected_network(
     both = model.network.plus(small, column)
     cores = inside(in_frame(model.wave, model.frame, "air"), BALMER_CORES)
     scatter = np.where(cores, settings.core_scatter, 1.0) * correction.scatter
-    return both.compressed(model.training_labels.astype(float), model.network.n_unit), scatter
+    real = joined(parts)
+    left_out = correction.left_out + np.where(real.used, correction.flux(real.core) - small.flux(real.core), 0)
+    return replace(
+        model,
+        network=both.compressed(model.training_labels.astype(float), model.network.n_unit),
+        scatter=scatter.astype(np.float32),
+        error=model.error and replace(model.error, real=Unseen.of(real.core, left_out, real.label_error)),
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,9 @@ from processing.labels.normal import Emulator, NormalEquations
 from processing.labels.outliers import find_outliers, near_emission_line, without
 from processing.labels.priors import AbundancePrior
 from processing.labels.representatives import core_labels, representative_labels
+from processing.labels.result import LabelFit, no_fit
 from processing.labels.scope import describe, outside
 from processing.labels.velocity import correlate
-from processing.preparation.masks import NO_DATA
 from processing.preparation.prepare import (
     Grid,
     Observation,
@@ -32,10 +31,12 @@ from processing.preparation.prepare import (
 )
 from processing.progress import CancelCheck, Progress, ignore, never, stop_if
 from processing.settings import Settings
-from processing.spectrum import Frame, StarSpectrum
+from processing.spectrum import StarSpectrum
 
 if TYPE_CHECKING:
     from processing.labels.model_file import LabelModel
+
+__all__ = ["LabelFit", "fit_labels"]
 
 ROUNDS = 3
 """How often a star is brought to rest and normalised anew around its best fit."""
@@ -49,101 +50,6 @@ APART = 0.25
 MIN_PIXELS_PER_LABEL = 5
 RATIO_UNCERTAINTY = 0.3
 """Part of the pseudo-continuum's change beside a gap that is taken as its 1-sigma error."""
-
-
-@dataclass(frozen=True)
-class LabelFit:
-    """The fit of one star: labels, velocity, errors, and the spectrum that was fitted.
-
-    Parameters
-    ----------
-    star_id : str
-    labels : tuple of str
-        Machine names.
-    values : ndarray, shape (n_label,)
-        NaN when the spectrum could not be fitted; `note` says why.
-    rv : float
-        km/s, positive when receding, in the frame of the spectrum's wavelengths (barycentric for MUSE cubes).
-    covariance : ndarray, shape (n_label + 1, n_label + 1)
-        (J^T C^-1 J)^-1 with the pipeline's raw errors, pixels as if independent (the paper's ``X_err``), velocity
-        last; the prior on abundances counts as data.
-    covariance_scaled : ndarray, shape (n_label + 1, n_label + 1)
-        The same from the errors times `error_scale`, carried exactly through degrading and resampling, which
-        correlate neighbouring pixels.
-    error_scale : float
-        Robust standard deviation of (P - O)/e: how many times too small the errors are.
-    red_chi2, corr_flux : float
-        Eq. 3 with raw errors, divided by the number of pixels, and the Pearson correlation of fit and flux.
-    n_pix, n_masked, n_replaced, n_coarser : int
-        Pixels fitted, not fitted, replaced for a sky-line residual (input pixels), and fitted where the input is
-        coarser than the model.
-    converged, extrapolated, in_scope : bool
-        Whether the minimum was reached; a label that the spectrum determines lies outside what the model was trained
-        on (`processing.labels.scope.outside`); the object looks like the stars that the model knows.
-    wave : ndarray, shape (n_pix,)
-        The model's grid, Angstrom in its frame, at rest.
-    flux, ivar : ndarray, shape (n_pix,), float32
-        Pseudo-normalised; flux NaN where there are no data, ivar 0 where not fitted.
-    best : ndarray, shape (n_pix,), float32
-        Best-fitting model.
-    mask_reason : ndarray, shape (n_pix,), uint16
-        Why a pixel was not fitted (`processing.preparation.masks.MASK_NAMES`).
-    note : str
-        Sentences for the user; empty when all is well.
-    lsf_fwhm : ndarray, shape (n_pix,), or None
-        Resolution at which the star was fitted, FWHM in Angstrom; None: the model's own.
-    gradcorr, gradcorr_info : ndarray, shape (n_label,), or None
-        How the network's gradients agree with the physical ones, each fitted pixel alike, and each by its information
-        (`processing.labels.gradients.check_gradients`, as what follows); None before they are checked.
-    bound : ndarray, shape (n_label,), or None
-        Cramer-Rao bounds of this spectrum from physical gradients, with rescaled errors and without priors.
-    grad_distance : float
-        Distance to the template of the physical gradients (Eq. 4).
-    frame : {"air", "vacuum"}
-        Of `wave`.
-    """
-
-    star_id: str
-    labels: tuple[str, ...]
-    values: np.ndarray
-    rv: float
-    covariance: np.ndarray
-    covariance_scaled: np.ndarray
-    error_scale: float
-    red_chi2: float
-    corr_flux: float
-    n_pix: int
-    n_masked: int
-    n_replaced: int
-    n_coarser: int
-    converged: bool
-    extrapolated: bool
-    in_scope: bool
-    wave: np.ndarray
-    flux: np.ndarray
-    ivar: np.ndarray
-    best: np.ndarray
-    mask_reason: np.ndarray
-    note: str = ""
-    lsf_fwhm: np.ndarray | None = None
-    gradcorr: np.ndarray | None = None
-    gradcorr_info: np.ndarray | None = None
-    bound: np.ndarray | None = None
-    grad_distance: float = float("nan")
-    frame: Frame = "air"
-
-    @property
-    def rv_err(self) -> float:
-        """Error of the velocity in km/s, from `covariance_scaled`."""
-        return float(np.sqrt(self.covariance_scaled[-1, -1]))
-
-    def errors(self) -> np.ndarray:
-        """Formal 1-sigma errors of the labels from the raw errors."""
-        return np.sqrt(np.diag(self.covariance)[:-1])
-
-    def errors_scaled(self) -> np.ndarray:
-        """1-sigma errors of the labels, rescaled and with the correlation of neighbouring pixels."""
-        return np.sqrt(np.diag(self.covariance_scaled)[:-1])
 
 
 def fit_labels(
@@ -211,7 +117,7 @@ def _fit_batch(
     at_zero = prepare(stars, np.zeros(len(stars)), model, operators)
     usable = (at_zero.ivar > 0).sum(axis=1) >= MIN_PIXELS_PER_LABEL * len(model.labels)
     index = np.flatnonzero(usable).tolist()
-    fits = {i: _no_fit(stars[i], model, at_zero, i) for i in np.flatnonzero(~usable).tolist()}
+    fits = {i: no_fit(stars[i], model, at_zero, i) for i in np.flatnonzero(~usable).tolist()}
     if index:
         batch = Batch([stars[i] for i in index], model, settings, operators, cancelled)
         fits |= dict(zip(index, batch.fit(at_zero.take(usable)), strict=True))
@@ -234,6 +140,7 @@ class Batch:
         reached = operators.reached(stars[0])
         self.reached = reached
         self.emulator = Emulator.at_resolution(model.network, model.wave, model.lsf_fwhm, reached)
+        self.error = model.error and model.error.at_resolution(model.wave, model.lsf_fwhm, reached)
         self.prior = AbundancePrior(model.labels, settings.fit.abundance_prior)
         self.low, self.high = bounds(model, settings.fit)
         self.ranges = ranges(model, settings.fit)
@@ -350,8 +257,12 @@ class Batch:
         in_scope, sentences = describe(model, labels, flux, best, error, fitted)
         if not converged:
             sentences.append("The fit did not converge.")
-        scaled = design.propagated(resampler, good, variance, prepared.continuum[i], scale)
-        errors = np.sqrt(np.diag(scaled)[:-1])
+        scaled = design.propagated(resampler, good, variance, prepared.continuum[i], self._noise_scale(i, scale))
+        own = None
+        if self.error is not None:
+            gain = design.gain()
+            own = self.error.covariance(gain * self.ratio[i], gain @ jacobian, labels, model.labels)
+        errors = np.sqrt(np.diag(scaled if own is None else scaled + own)[:-1])
         return LabelFit(
             star_id=star.star_id,
             labels=model.labels,
@@ -377,24 +288,11 @@ class Batch:
             note=" ".join(sentences),
             lsf_fwhm=self.reached,
             frame=model.frame,
+            covariance_model=own,
         )
 
-
-def _no_fit(star: Observation, model: LabelModel, prepared: Prepared, i: int) -> LabelFit:
-    """Say why a spectrum cannot be fitted."""
-    n_label, n_pix = len(model.labels), model.wave.size
-    left = int((prepared.ivar[i] > 0).sum())
-    if not (star.reason != NO_DATA).any() or not (star.flux[star.ivar > 0] != 0).any():
-        note = "The spectrum holds no data."
-    else:
-        note = f"Only {left} of {n_pix} pixels can be fitted, too few for {n_label} labels."
-    nothing = np.full((n_label + 1, n_label + 1), np.nan)
-    return LabelFit(
-        star_id=star.star_id, labels=model.labels, values=np.full(n_label, np.nan), rv=np.nan, covariance=nothing,
-        covariance_scaled=nothing, error_scale=np.nan, red_chi2=np.nan, corr_flux=np.nan, n_pix=left,
-        n_masked=n_pix - left, n_replaced=star.n_replaced, n_coarser=int(prepared.n_coarser[i]), converged=False,
-        extrapolated=False, in_scope=False, wave=model.wave,
-        flux=np.where(prepared.weight[i] > 0, prepared.flux[i], np.nan).astype(np.float32),
-        ivar=prepared.ivar[i], best=np.full(n_pix, np.nan, np.float32), mask_reason=prepared.reason[i], note=note,
-        frame=model.frame,
-    )  # fmt: skip
+    def _noise_scale(self, i: int, scale: float) -> float:
+        """Return a star's error scale without the model's own scatter, which counts as the model's error."""
+        used = self.prepared.ivar[i] > 0
+        own = np.median(np.square(self.model.scatter[used]) * self.prepared.ivar[i, used])
+        return float(np.sqrt(max(scale**2 - own, min(scale**2, 1.0))))

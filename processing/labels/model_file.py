@@ -17,6 +17,7 @@ from typing import Any, get_args
 import numpy as np
 
 from processing.errors import StellacubeError
+from processing.labels.model_error import ModelError, Unseen
 from processing.labels.names import LABELS
 from processing.labels.network import Activation, Network
 from processing.labels.templates import Templates
@@ -65,6 +66,8 @@ class LabelModel:
         True when the cores of H-alpha and H-beta should not be fitted.
     card : mapping
         Training set, validation figures, licence, citation (`CARD_ENTRIES`), as JSON can hold them.
+    error : ModelError, optional
+        How wrong the model itself makes the labels; None where nobody knows.
     """
 
     name: str
@@ -85,6 +88,7 @@ class LabelModel:
     masks_dichroic: bool = False
     masks_balmer_cores: bool = False
     card: Mapping[str, Any] = field(default_factory=dict)
+    error: ModelError | None = None
 
 
 def list_models() -> dict[str, Path]:
@@ -134,6 +138,7 @@ def save_model(model: LabelModel, path: str | Path) -> Path:
         "template_coefficients": (templates.coefficients / scale).astype(np.float16),
         "template_basis": templates.basis.astype(np.float16),
         "n_layer": len(network.weights),
+        **_error_entries(model.error),
         **{name: getattr(model, name) for name in _PLAIN},
         **{name: getattr(network, name) for name in _NETWORK},
         **{f"weight_{i}": weight for i, weight in enumerate(network.weights)},
@@ -238,9 +243,30 @@ def _build(entries: Mapping[str, np.ndarray]) -> LabelModel:
         continuum=ContinuumOperator(**json.loads(str(entries["continuum"]))),
         network=network,
         templates=_templates(entries),
+        error=_error(entries),
         card=json.loads(str(entries["card"])),
         **values,
     )
+
+
+def _error_entries(error: ModelError | None) -> dict[str, np.ndarray]:
+    """Arrays of a file that hold a model's own error; half precision is plenty."""
+    parts = {"synthetic": error.synthetic, "real": error.real} if error is not None else {}
+    return {
+        f"error_{title}_{name}": value.astype(np.float16 if name in ("coefficients", "basis") else np.float32)
+        for title, part in parts.items()
+        if part is not None
+        for name, value in vars(part).items()
+    }
+
+
+def _error(entries: Mapping[str, np.ndarray]) -> ModelError | None:
+    parts = [
+        Unseen(**{f.name: entries[f"error_{title}_{f.name}"].astype(float) for f in fields(Unseen)})
+        for title in ("synthetic", "real")
+        if f"error_{title}_core" in entries
+    ]
+    return ModelError(*parts) if parts else None
 
 
 def _templates(entries: Mapping[str, np.ndarray]) -> Templates:
@@ -279,6 +305,9 @@ def _check(model: LabelModel, where: str) -> None:
         faults.append("it holds values that are not numbers")
     elif not (np.diff(model.wave) > 0).all() or not (model.lsf_fwhm > 0).all():
         faults.append("its wavelengths must increase and its resolution be positive")
+    for part in (model.error.synthetic, model.error.real) if model.error is not None else ():
+        if part is not None and (part.basis.shape[1] != n_pix or part.label_error.shape[1] != n_label):
+            faults.append("the residuals that tell its own error have the wrong shape")
     if model.mask.mean() < CAN_FIT:
         faults.append("most of its pixels are masked")
     if faults:

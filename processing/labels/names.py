@@ -39,6 +39,9 @@ LABELS: dict[str, LabelInfo] = {
 }  # fmt: skip
 """Every label the program knows, by machine name, in the order of the catalogue."""
 
+CORE = ("teff", "logg", "fe_h")
+"""The labels that shape the whole spectrum, and that libraries of real stars give."""
+
 SYNTHETIC_ORDER: tuple[str, ...] = tuple(LABELS)[:19]
 """The order of the 19 labels in the synthetic training set."""
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from processing.labels.datasets import SpectraFile, read_spectra
 from processing.labels.fit import LabelFit, fit_labels
+from processing.labels.names import CORE
 from processing.labels.priors import AbundancePrior
 from processing.labels.split import real_held_out, reserved, star_key
 from processing.preparation.air import in_frame
@@ -22,8 +23,6 @@ from processing.spectrum import StarSpectrum
 if TYPE_CHECKING:
     from processing.labels.model_file import LabelModel
 
-CORE = ("teff", "logg", "fe_h")
-"""The labels that libraries of real stars give."""
 MARGIN = 60.0
 """Angstrom kept beyond the ends of the model."""
 GOOD_RMS = 0.012

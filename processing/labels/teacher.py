@@ -115,6 +115,23 @@ class Teacher:
                 progress((k + 1) / len(self.scale), "drawing spectra from the teacher")
         return out
 
+    def left_out(self, flux: np.ndarray, *, cancelled: CancelCheck = never) -> np.ndarray:
+        """Return the training spectra (n_train, n_pix) minus what the processes say without the spectrum at hand.
+
+        Leaving a point out of a Gaussian process has a closed form (Rasmussen & Williams 2006, Eq. 5.12).
+        """
+        import torch
+
+        deviation = flux - self.mean
+        residual = deviation - deviation @ self.components.T @ self.components
+        inputs = torch.tensor(self.inputs)
+        for k, component in enumerate(self.components):
+            stop_if(cancelled)
+            one = {name: torch.tensor(values[k]) for name, values in self.parameters.items()}
+            inverse = torch.linalg.inv(_noisy(one, inputs, self.features)).diagonal().numpy()
+            residual += self.scale[k] * (self.solution[:, k] / inverse)[:, None] * component
+        return np.asarray(residual, np.float32)
+
     def flux(self, coefficients: np.ndarray) -> np.ndarray:
         """Turn coefficients into pseudo-normalised spectra, shape (n, n_pix), float32."""
         return (coefficients @ self.components + self.mean).astype(np.float32)
@@ -201,12 +218,9 @@ def _fit_component(
 
     parameters = {name: value.clone().requires_grad_() for name, value in start.items()}
     optimiser = Adam(list(parameters.values()), rate=0.06)
-    identity = torch.eye(len(inputs), dtype=inputs.dtype)
     for step in range(steps + 1):
         stop_if(cancelled)
-        covariance = _covariance(parameters, inputs, inputs, features)
-        covariance = covariance + (torch.exp(2 * parameters["noise"]) + _JITTER) * identity
-        factor = torch.linalg.cholesky(covariance)
+        factor = torch.linalg.cholesky(_noisy(parameters, inputs, features))
         solution = torch.cholesky_solve(target[:, None], factor)[:, 0]
         if step == steps:
             break
@@ -214,6 +228,14 @@ def _fit_component(
         loss = loss + _SHRINKAGE * sum((value**2).sum() for value in parameters.values())
         optimiser.step(torch.autograd.grad(loss, list(parameters.values())))
     return {name: value.detach() for name, value in parameters.items()}, solution.detach().numpy()
+
+
+def _noisy(parameters: dict[str, torch.Tensor], inputs: torch.Tensor, features: Features) -> torch.Tensor:
+    """Covariance of the training points with one another, their noise included; shape (n, n)."""
+    import torch
+
+    noise = torch.exp(2 * parameters["noise"]) + _JITTER
+    return _covariance(parameters, inputs, inputs, features) + noise * torch.eye(len(inputs), dtype=inputs.dtype)
 
 
 def _covariance(

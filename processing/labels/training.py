@@ -20,10 +20,12 @@ from typing import Any, Literal
 import numpy as np
 
 from processing.errors import StellacubeError
-from processing.labels.correction import CorrectionSettings, corrected_network
+from processing.labels.correction import CorrectionSettings, corrected_model
 from processing.labels.datasets import Grid, PreparedSet, prepare_spectra, read_spectra
+from processing.labels.model_error import ModelError, Unseen
 from processing.labels.model_file import LabelModel, save_model
-from processing.labels.names import SYNTHETIC_ORDER
+from processing.labels.names import CORE, SYNTHETIC_ORDER
+from processing.labels.network import Network
 from processing.labels.real_stars import VMIC_TREND, RealSettings, read_libraries, validate
 from processing.labels.split import held_back, real_held_out
 from processing.labels.student import (
@@ -138,8 +140,8 @@ def read_training(path: str | Path) -> TrainingSettings:
     settings = replace(settings, real=tuple(from_dict(one, RealSettings, "real.") for one in sources))
     if not settings.name or not settings.synthetic.path:
         raise StellacubeError(f"The training file {path} must give a name and the path of the synthetic spectra.")
-    if not {"teff", "fe_h"} <= set(settings.labels):
-        raise StellacubeError("Teff and [Fe/H] must be among the labels that are trained.")
+    if not set(CORE) <= set(settings.labels):
+        raise StellacubeError("Teff, log g and [Fe/H] must be among the labels that are trained.")
     return settings
 
 
@@ -179,7 +181,7 @@ def train_from_config(
     if settings.real:
         libraries = read_libraries(settings.real, folder, physical)
         training = [library.take(~library.held_out) for library in libraries]
-        network, scatter = corrected_network(
+        model = corrected_model(
             physical,
             training,
             settings.correction,
@@ -187,7 +189,6 @@ def train_from_config(
             progress=part(progress, 0.8, 0.95),
             cancelled=cancelled,
         )
-        model = replace(physical, network=network, scatter=scatter.astype(np.float32))
         for library in libraries:
             stop_if(cancelled)
             judges = library.take(library.held_out)
@@ -224,6 +225,7 @@ def _train_physical(
         checkpoint=work / "student.npz", progress=part(progress, 0.65, 1.0), cancelled=cancelled,
     )  # fmt: skip
     residual = np.where(judges.ivar > 0, network.flux(judges.labels) - judges.flux, np.nan)
+    unseen = _unseen(work, training, judges, network, settings, cancelled)
     model = LabelModel(
         name=settings.name,
         version=settings.version,
@@ -241,6 +243,7 @@ def _train_physical(
         training_labels=training.labels.astype(np.float32),
         templates=Templates.none(len(settings.labels), len(grid.wave)),
         masks_balmer_cores=settings.masks_balmer_cores,
+        error=ModelError(unseen),
         card={
             "description": settings.description,
             "licence": settings.licence,
@@ -253,6 +256,24 @@ def _train_physical(
         "median of the spectra's rms": round(float(np.median(np.nanstd(residual, axis=1))), 5),
     }
     return model, {"synthetic, held back, before the correction": figures}
+
+
+def _unseen(
+    work: Path,
+    training: PreparedSet,
+    judges: PreparedSet,
+    network: Network,
+    settings: TrainingSettings,
+    cancelled: CancelCheck,
+) -> Unseen:
+    """Residuals of spectra that were not learned: each of the teacher's own left out, or else those held back."""
+    spectra, left_out = judges, np.where(judges.ivar > 0, judges.flux - network.flux(judges.labels), 0)
+    if (work / "teacher.npz").is_file():
+        spectra, teacher = training, _teacher(work, training, settings, ignore, cancelled)
+        by_teacher = teacher.flux(teacher.coefficients(training.labels, cancelled=cancelled))
+        left_out = teacher.left_out(training.flux, cancelled=cancelled) + by_teacher - network.flux(training.labels)
+    column = [settings.labels.index(name) for name in CORE]
+    return Unseen.of(spectra.labels[:, column], left_out, np.zeros_like(spectra.labels))
 
 
 def _scatter(residual: np.ndarray) -> np.ndarray:
@@ -284,6 +305,7 @@ def for_role(model: LabelModel, role: RoleSettings) -> LabelModel:
         label_max=high[keep],
         training_labels=cloud[inside][:, keep],
         network=model.network.relabelled(keep, matrix, constant),
+        error=model.error and model.error.for_labels(keep),
         templates=Templates.none(len(kept), len(model.wave)),
     )
 

@@ -20,7 +20,8 @@ import numpy as np
 from processing.labels.datasets import read_spectra
 from processing.labels.fit import fit_labels
 from processing.labels.model_file import LabelModel, load_model
-from processing.labels.real_stars import CORE, GIANT, RealSettings, half_range, read_libraries, summarise
+from processing.labels.names import CORE
+from processing.labels.real_stars import GIANT, RealSettings, half_range, read_libraries, summarise
 from processing.labels.split import held_back, star_key
 from processing.preparation.lsf import degrading_resampler, lsf_fwhm
 from processing.settings import FitSettings, PreparationSettings, Settings

@@ -186,7 +186,7 @@ def test_correction_finds_a_smooth_offset_and_ignores_bad_stars():
     flux[:8] += 0.2
     used = np.ones((150, 3), bool)
     used[:, 2] = rng.random(150) < 0.1
-    correction = learn_correction(Residuals(core, flux, used, np.ones(150)), CorrectionSettings())
+    correction = learn_correction(Residuals(core, flux, used, np.ones(150), np.zeros((150, 3))), CorrectionSettings())
     error = correction.flux(core) - truth
     assert np.abs(error[8:, :2]).max() < 0.01
     assert correction.scatter[:2] == pytest.approx(0.004, rel=0.3)
