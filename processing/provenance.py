@@ -52,6 +52,8 @@ class Provenance:
     program: str = f"Stellacube {processing.__version__}"
     created: str = ""
     """UTC, ISO 8601."""
+    history: tuple[str, ...] = ()
+    """What was done to the catalogue afterwards, a sentence each."""
 
     def cards(self) -> Iterator[tuple[str, str]]:
         """Yield (key, value) pairs of text, settings flattened to ``section.name``."""
@@ -63,6 +65,7 @@ class Provenance:
             for key, value in asdict(file).items():
                 if key != "path":
                     yield f"input{number}.{key}", str(value)
+        yield from ((f"history{number}", entry) for number, entry in enumerate(self.history, 1))
         yield from ((f"settings.{key}", value) for key, value in flatten(to_dict(self.settings)))
 
 

@@ -80,7 +80,10 @@ def _write_fits(catalogue: Catalogue, path: Path) -> None:
 
 def _write_ecsv(catalogue: Catalogue, path: Path) -> None:
     table = catalogue.table.copy(copy_data=False)
-    table.meta = {"provenance": dict(catalogue.provenance.cards())}
+    table.meta = {
+        "provenance": dict(catalogue.provenance.cards()),
+        "record": json.dumps(_to_json(catalogue.provenance)),
+    }
     table.write(path, format="ascii.ecsv", delimiter=",", overwrite=True)
 
 
@@ -161,20 +164,30 @@ def from_fits_bytes(data: bytes) -> Catalogue:
 
 
 def read_catalogue(path: Path) -> Catalogue:
-    """Read a catalogue from the FITS form that `write_catalogue` wrote.
+    """Read a catalogue from the FITS or ECSV form that `write_catalogue` wrote.
 
     Raises
     ------
     StellacubeError
         If the file is none.
     """
+    from astropy.table import Table
+
+    if not path.is_file():
+        raise StellacubeError(f"There is no catalogue {path}.", "Check the path.")
     try:
-        return from_fits_bytes(path.read_bytes())
+        if path.suffix.lower() != ".ecsv":
+            return from_fits_bytes(path.read_bytes())
+        table = Table.read(path, format="ascii.ecsv")
+        return Catalogue(_plain(table, escaped=False), _from_json(json.loads(table.meta["record"])))
     except (OSError, KeyError, ValueError) as error:
-        raise StellacubeError(f"{path} is not a catalogue that Stellacube wrote as FITS.") from error
+        raise StellacubeError(
+            f"{path.name} is not a catalogue that Stellacube wrote as FITS or ECSV.",
+            "Only these forms hold what is needed to go on with a catalogue: take the .fits file beside it.",
+        ) from error
 
 
-def _plain(table: Table) -> Table:
+def _plain(table: Table, *, escaped: bool = True) -> Table:
     """Return the table without the masks that the FITS reader puts on NaN and empty text, metadata dropped."""
     from astropy.table import Column, MaskedColumn
     from astropy.table import Table as PlainTable
@@ -184,7 +197,7 @@ def _plain(table: Table) -> Table:
         column = table[name]
         missing = {"f": np.nan, "U": "", "i": 0, "b": False}[column.dtype.kind]
         values = column.filled(missing) if isinstance(column, MaskedColumn) else column
-        if column.dtype.kind == "U":
+        if column.dtype.kind == "U" and escaped:
             values = [text.encode("ascii").decode("unicode_escape") for text in values]
         plain[name] = Column(np.asarray(values, column.dtype), unit=column.unit, description=column.description)
     return plain
@@ -194,10 +207,12 @@ def _to_json(provenance: Provenance) -> dict[str, Any]:
     return {
         **{name: getattr(provenance, name) for name in ("model", "model_version", "program", "created")},
         "inputs": [vars(file) for file in provenance.inputs],
+        "history": list(provenance.history),
         "settings": to_dict(provenance.settings),
     }
 
 
 def _from_json(record: dict[str, Any]) -> Provenance:
     inputs = tuple(InputFile(**file) for file in record.pop("inputs"))
-    return Provenance(inputs, from_dict(record.pop("settings")), **record)
+    history = tuple(record.pop("history", ()))
+    return Provenance(inputs, from_dict(record.pop("settings")), history=history, **record)
