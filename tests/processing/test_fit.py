@@ -29,9 +29,9 @@ CORE = ("teff", "logg", "fe_h")
 
 @pytest.fixture(scope="module")
 def model() -> LabelModel:
-    """Return the shipped model without a scatter of its own: the spectra here come from its network."""
+    """Return the shipped model without an error of its own: the spectra here come from its network."""
     shipped = load_model("")
-    return replace(shipped, scatter=np.zeros_like(shipped.scatter))
+    return replace(shipped, scatter=np.zeros_like(shipped.scatter), error=None)
 
 
 def column(fits: list[LabelFit], name: str) -> np.ndarray:
