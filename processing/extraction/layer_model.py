@@ -60,7 +60,7 @@ class Unresolved:
         """Return their image on the used pixels, shape (n_pixel,), with a highest value of 1."""
         x, y = psf.positions(self.x, self.y, wave)
         stamps = make_stamps(x, y, used, UNRESOLVED_RADIUS * float(psf.fwhm(wave)), taper=False)
-        data = stamps.profile(psf.profile, psf.parameters(wave), x, y) * self.flux[stamps.star]
+        data = stamps.profile(psf.at(wave), x, y) * self.flux[stamps.star]
         image = np.bincount(stamps.pixel, data, minlength=stamps.n_pixel)
         return image / max(float(image.max(initial=0.0)), 1e-30)
 
@@ -105,10 +105,9 @@ class LayerModel:
         ends = float(wave[0]), float(wave[-1])
         places = [psf.positions(x, y, w) for w in ends]
         middle = np.mean(places, axis=0)
-        parameters = [psf.parameters(w) for w in ends]
-        self.fwhm = float(np.mean([p[0] for p in parameters]))
+        self.fwhm = float(psf.fwhm(np.array(ends)).mean())
         self.stamps: Stamps = make_stamps(middle[0], middle[1], used, stars.radius, settings.far_wings)
-        first, last = (self.stamps.profile(psf.profile, p, *xy) for p, xy in zip(parameters, places, strict=True))
+        first, last = (self.stamps.profile(psf.at(w), *xy) for w, xy in zip(ends, places, strict=True))
         self.mean = self.stamps.matrix(0.5 * (first + last))
         self.slope = self.stamps.matrix(last - first)
         span = max(ends[1] - ends[0], 1e-9)
@@ -121,7 +120,7 @@ class LayerModel:
         self.wings = FarWings(middle[0], middle[1], stars.shape, stars.radius) if settings.far_wings else None
         self._transfer = None
         if self.wings is not None:
-            self._transfer = self.wings.transfer(psf.profile, 0.5 * (parameters[0] + parameters[1]))
+            self._transfer = self.wings.transfer(psf.at(0.5 * (ends[0] + ends[1])))
 
     def only(self, layers: np.ndarray) -> LayerModel:
         """Return the model of some of the layers; matrices and factor are shared."""

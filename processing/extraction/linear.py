@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from processing.extraction.psf import PARAMETERS, Profile, evaluate
+from processing.extraction.psf import PsfShape
+from processing.extraction.psf_profiles import first_guess
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ class Stamps:
         """The star of each entry."""
         return np.repeat(np.arange(self.x.size), self.counts)
 
-    def profile(self, profile: Profile, parameters: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def profile(self, psf: PsfShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the entries of unit-flux stars that sit at (x, y), shape (n_entry,), float32."""
         dx = self.dx - np.repeat((x - self.x).astype(np.float32), self.counts)
         dy = self.dy - np.repeat((y - self.y).astype(np.float32), self.counts)
-        return (evaluate(profile, parameters, dx, dy) * self.taper).astype(np.float32)
+        return (psf(dx, dy) * self.taper).astype(np.float32)
 
     def matrix(self, data: np.ndarray) -> Any:
         """Return the sparse matrix (n_star, n_pixel) with the given entries."""
@@ -119,13 +120,13 @@ class FarWings:
         star = np.tile(np.arange(x.size), 4)
         self._deposit = csr_matrix((weight, (grid, star)), shape=(self.size[0] * self.size[1], x.size))
 
-    def transfer(self, profile: Profile, parameters: np.ndarray) -> np.ndarray:
+    def transfer(self, psf: PsfShape) -> np.ndarray:
         """Return the Fourier transform of the PSF outside the stamp."""
         from scipy.fft import rfft2
 
         oy, ox = (np.fft.fftfreq(n, 1.0 / n).astype(np.float32) for n in self.size)
         r = np.hypot(ox[None, :], oy[:, None])
-        wing = evaluate(profile, parameters, ox[None, :], oy[:, None]) * (1.0 - core_taper(r, self.radius))
+        wing = psf(*np.meshgrid(ox, oy)) * (1.0 - core_taper(r, self.radius))
         return rfft2((wing * (r <= self.reach)).astype(np.float32))
 
     def images(self, flux: np.ndarray, transfer: np.ndarray) -> np.ndarray:
@@ -269,7 +270,6 @@ class NormalFactor:
 
 def light_on(used: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float, radius: float) -> np.ndarray:
     """Return the fraction of each star's light within `radius` that falls on pixels in use, for a typical PSF."""
-    parameters = np.zeros(len(PARAMETERS))
-    parameters[:2] = fwhm, 2.5
+    psf = PsfShape("moffat", first_guess("moffat", fwhm, 2.5))
     stamps = make_stamps(x, y, used, radius, taper=False)
-    return np.bincount(stamps.star, stamps.profile("moffat", parameters, x, y), minlength=x.size)
+    return np.bincount(stamps.star, stamps.profile(psf, x, y), minlength=x.size)
