@@ -13,7 +13,7 @@ import numpy as np
 
 from processing.extraction.linear import make_stamps
 from processing.extraction.peaks import MAX_FWHM, MIN_FWHM
-from processing.extraction.psf import N_SHAPE, PARAMETERS, derivatives
+from processing.extraction.psf_profiles import derivatives, first_guess
 
 Terms = Literal["none", "offset", "rotation", "affine"]
 
@@ -157,14 +157,13 @@ class Aligner:
         return np.where(self.good, image - self._blur(np.where(self.good, image, 0.0)) / self._covered, 0.0)
 
     def _paint(self, stars: np.ndarray, matrix: np.ndarray, fwhm: float) -> np.ndarray:
-        """Return the list's image and its slopes by FWHM, dx, dy, xx, xy, yx, yy (see `psf.PARAMETERS`)."""
+        """Return the list's image and its slopes by FWHM, dx, dy, xx, xy, yx, yy (see `psf_profiles.PARAMETERS`)."""
         p = self.points[stars]
         at = p + p @ matrix[:, :2].T + matrix[:, 2] + self.centre
         stamps = make_stamps(at[:, 0], at[:, 1], np.ones_like(self.good), STAMP * self.fwhm, taper=True)
-        parameters = np.zeros(len(PARAMETERS))
-        parameters[:2] = fwhm, BETA
+        parameters = first_guess("moffat", fwhm, BETA)
         value, by = derivatives("moffat", parameters, stamps.dx, stamps.dy)
-        by_x, by_y = by[N_SHAPE], by[N_SHAPE + 1]
+        by_x, by_y = by[4], by[5]
         share = stamps.taper * self.flux[stars][stamps.star]
         px, py = p[stamps.star].T
         entries = [value, by[0], by_x, by_y, by_x * px, by_x * py, by_y * px, by_y * py]

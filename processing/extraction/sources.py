@@ -244,7 +244,7 @@ def fit_image(
     order = narrowest_order(x, y, 2.0 * radius + 1.0)
     px, py = psf.positions(x[order], y[order], wave)
     stamps = make_stamps(px, py, image.valid, radius, taper=False)
-    matrix = stamps.matrix(stamps.profile(psf.profile, psf.parameters(wave), px, py))
+    matrix = stamps.matrix(stamps.profile(psf.at(wave), px, py))
     weight = 1.0 / image.variance[image.valid]
     factor = NormalFactor(matrix, sky, weight)
     data = (weight * image.white[image.valid])[:, None]
