@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -57,6 +58,10 @@ Engine = Annotated[
     Literal["stellacube", "pampelmuse"] | None,
     typer.Option("--engine", help="What extracts the spectra; PampelMUSE must be installed. [default: stellacube]"),
 ]
+Combine = Annotated[
+    bool,
+    typer.Option("--combine", help="Combine several exposures' spectra of the same star before the fit."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of a different run of that name.")]
 
 
@@ -81,13 +86,14 @@ def options(
 
 @app.command()
 def run(
-    cube: Cube,
+    cube: Annotated[list[Path], typer.Argument(help="MUSE cube: FITS with DATA and STAT; several with --combine.")],
     stars: Stars = None,
     out: Out = Path("stellacube"),
     config: Config = None,
     model: Model = "",
     name: Name = "",
     engine: Engine = None,
+    combine: Combine = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Take a cube and a star list to a catalogue of stellar labels.
@@ -96,17 +102,26 @@ def run(
     session NAME.stellacube, which the window opens and from which an interrupted run goes on: give the same command
     again.
 
-    Example: python main.py run cube.fits --stars hst.csv --out results
+    Several exposures of one field get a session each, and one catalogue from their combined spectra.
+
+    Examples: python main.py run cube.fits --stars hst.csv --out results
+
+    python main.py run night1.fits night2.fits --combine --stars hst.csv --out results
     """
+    from processing.exposures import run_exposures
     from processing.pipeline import RunInputs
     from processing.pipeline import run as pipeline_run
 
-    inputs = RunInputs(cube, stars, out=out, name=name)
-    settings = _settings(config, model, engine)
-    with Console() as console:
-        result = pipeline_run(
-            inputs, settings, overwrite=overwrite, progress=console.progress, cancelled=console.cancelled
+    if len(cube) > 1 and not combine:
+        raise StellacubeError(
+            f"{len(cube)} cubes were given.", "Say --combine if they show the same field; run different fields singly."
         )
+    settings = _settings(config, model, engine)
+    carry_out = partial(pipeline_run, RunInputs(cube[0], stars, out=out, name=name), settings)
+    if combine:
+        carry_out = partial(run_exposures, cube, stars, out, settings, name=name)
+    with Console() as console:
+        result = carry_out(overwrite=overwrite, progress=console.progress, cancelled=console.cancelled)
         _show_result(console, result)
 
 
@@ -159,6 +174,7 @@ def fit(
     config: Config = None,
     model: Model = "",
     name: Name = "",
+    combine: Combine = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Fit labels to spectra that exist already.
@@ -171,6 +187,8 @@ def fit(
 
     inputs = RunInputs(spectra=tuple(spectra), out=out, name=name)
     settings = _settings(config, model)
+    if combine:
+        settings = replace(settings, exposures=replace(settings.exposures, combine=True))
     with Console() as console:
         result = fit_only(inputs, settings, overwrite=overwrite, progress=console.progress, cancelled=console.cancelled)
         _show_result(console, result)

@@ -39,7 +39,7 @@ def write_extraction(
     progress: Progress = ignore,
     cancelled: CancelCheck = never,
 ) -> list[Path]:
-    """Write what became of every star of the list and, of a cube, its spectra; return the paths."""
+    """Write what became of every star of the list and the spectra that this run made; return the paths."""
     from astropy.table import Table
 
     paths = []
@@ -49,7 +49,8 @@ def write_extraction(
         with replacing(path) as temporary:
             write_csv(table, temporary)
         paths.append(path)
-    if inputs.cube is not None and provenance.settings.catalogue.write_spectra:
+    ours = inputs.cube is not None or provenance.settings.exposures.combine
+    if ours and provenance.settings.catalogue.write_spectra:
         paths += _write_spectra(inputs, spectra, provenance, progress, cancelled)
     return paths
 

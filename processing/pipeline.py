@@ -164,6 +164,7 @@ class _Run:
         from processing.cube import MuseCube
         from processing.extraction.extract import extract
         from processing.extraction.pampelmuse import extract_with_pampelmuse
+        from processing.flux_scale import scale_to_list
         from processing.reference import read_star_list
 
         stars = read_star_list(self.inputs.stars) if self.inputs.stars else None
@@ -181,18 +182,29 @@ class _Run:
         self.notes += extraction.notes
         if not extraction.spectra:
             raise StellacubeError("No star could be extracted.", " ".join(extraction.notes))
+        if self.settings.exposures.scale_to_list and stars is not None:
+            spectra, notes = scale_to_list(extraction.spectra, stars.mag_name)
+            extraction = replace(extraction, spectra=spectra)
+            self.notes += notes
         self.session.set_info("magnitude", stars.mag_name if stars else "instrumental")
         images = {"white": overview.white, "residual": extraction.residual}
         self.session.put_extraction(extraction.sources, extraction.spectra, images)
 
     def reading(self, progress: Progress) -> list[StarSpectrum]:
         """Read the user's spectra, or take them from the session."""
+        from processing.combine import combine_spectra
         from processing.spectra_io import read_spectra
 
         with self._stage("extraction", extraction_key(self.session.inputs, self.settings)) as unfinished:
             if unfinished:
-                spectra, notes = read_spectra(self.inputs.spectra, progress=progress, cancelled=self.cancelled)
+                exposures = self.settings.exposures
+                spectra, notes = read_spectra(
+                    self.inputs.spectra, numbered=not exposures.combine, progress=progress, cancelled=self.cancelled
+                )
                 self.notes += notes
+                if exposures.combine:
+                    spectra, notes = combine_spectra(spectra, exposures, cancelled=self.cancelled)
+                    self.notes += notes
                 self.session.put_spectra(spectra)
         return list(self.session.spectra())
 

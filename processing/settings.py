@@ -43,6 +43,8 @@ class SourceSettings:
     """Stars closer than this many FWHM are extracted as one."""
     edge_margin: float = 4.0
     """Stars up to this many FWHM outside the field are included as contaminants."""
+    saturated: Literal["mask", "ignore"] = "mask"
+    """Stars with flat or hollow cores: model them by their wings and write no spectrum, or take them as they are."""
     detection_sigma: float = 5.0
     """Detection threshold on the white-light image when no list is given, in sigma of the background."""
 
@@ -92,6 +94,20 @@ class PampelMuseSettings:
     """Name of the program on the PATH, or its path."""
     passband: str = ""
     """PampelMUSE's name of the list's passband, as COUSINS_I or f814w; empty: the list's own column name."""
+
+
+@dataclass(frozen=True)
+class ExposureSettings:
+    """Several exposures of a field, and the flux scale of what was extracted from them."""
+
+    combine: bool = False
+    """Combine the spectra of the same star before the fit."""
+    radius: float = 0.5
+    """Spectra of different cubes this close are the same star's, arcsec."""
+    clip: float = 5.0
+    """Pixels in which one exposure differs from the others by more than this many sigma are left out of it."""
+    scale_to_list: bool = False
+    """Scale every extracted spectrum to its star's magnitude in the list; the list as a whole has the cube's scale."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +202,7 @@ class Settings:
     psf: PsfSettings = field(default_factory=PsfSettings)
     solve: SolveSettings = field(default_factory=SolveSettings)
     pampelmuse: PampelMuseSettings = field(default_factory=PampelMuseSettings)
+    exposures: ExposureSettings = field(default_factory=ExposureSettings)
     preparation: PreparationSettings = field(default_factory=PreparationSettings)
     fit: FitSettings = field(default_factory=FitSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)

@@ -45,19 +45,21 @@ def spectrum_files(paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def read_spectra(
-    paths: Sequence[Path], *, progress: Progress = ignore, cancelled: CancelCheck = never
+    paths: Sequence[Path], *, numbered: bool = True, progress: Progress = ignore, cancelled: CancelCheck = never
 ) -> tuple[tuple[StarSpectrum, ...], tuple[str, ...]]:
     """Read all spectra of some files and folders.
 
     Parameters
     ----------
     paths : sequence of Path
+    numbered : bool
+        Give identifiers that occur twice a number.
     progress, cancelled : callable
 
     Returns
     -------
     spectra : tuple of StarSpectrum
-        In the order of the files; identifiers that occur twice get a number.
+        In the order of the files.
     notes : tuple of str
         Sentences on files that hold no spectrum, and on what had to be guessed.
 
@@ -80,7 +82,8 @@ def read_spectra(
             problems.append(str(error))
     if not spectra:
         raise StellacubeError("No spectrum was found.", problems[0] if problems else FORMATS)
-    return _unique(spectra), (*_summary(problems), *_guesses(spectra))
+    named = unique_names(spectra) if numbered else tuple(spectra)
+    return named, (*_summary(problems), *_guesses(spectra))
 
 
 def read_file(path: str | Path) -> tuple[StarSpectrum, ...]:
@@ -152,7 +155,7 @@ def _read_fits(path: Path) -> tuple[StarSpectrum, ...]:
     raise StellacubeError(f"{path} is a FITS file of {shape or 'no'} pixels, which is no spectrum.", FORMATS)
 
 
-def _unique(spectra: Sequence[StarSpectrum]) -> tuple[StarSpectrum, ...]:
+def unique_names(spectra: Sequence[StarSpectrum]) -> tuple[StarSpectrum, ...]:
     """Give identifiers that occur more than once a number: 17, 17_2, 17_3."""
     taken = {spectrum.star_id for spectrum in spectra}
     seen: set[str] = set()
