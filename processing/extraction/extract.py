@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from processing.checkpoint import Checkpoint
 from processing.extraction.background import sky_patch
-from processing.extraction.layer_model import StarField, Unresolved
+from processing.extraction.defects import Unspoilt, find_saturated
+from processing.extraction.layer_model import Layers, StarField, Unresolved
+from processing.extraction.passbands import band_image, choose_passband
 from processing.extraction.psf import PsfModel
 from processing.extraction.psf_fit import WIDEST, core_radius, fit_psf
 from processing.extraction.register import Registration, register
@@ -89,11 +91,20 @@ def extract(
         stars = detect_sources(
             cube, overview, settings.sources, progress=part(progress, 0.1, 0.12), cancelled=cancelled
         )
-    registration = _registration(cube, stars, overview.white, settings, detected, checkpoint, cancelled)
+    passband = None if detected else choose_passband(settings.registration.passband, stars.mag_name)
+    seen = band_image(cube.wave, overview, passband)
+    registration = _registration(cube, stars, seen.image, settings, detected, checkpoint, cancelled)
     stop_if(cancelled)
-    image = field_image(cube, overview.white)
-    sources = select_sources(
-        stars, registration.x, registration.y, image, registration.fwhm, settings.sources, settings.psf
+    image = field_image(cube, seen.image, (seen.wave_min, seen.wave_max))
+    place = registration.x, registration.y
+    saturation, layers = None, cast("Layers", cube)
+    if settings.sources.saturated == "mask":
+        saturation = find_saturated(overview, cube.wave, *place, stars.mag, registration.fwhm)
+    if saturation is not None:
+        image = replace(image, white=np.where(saturation.mask.any(0), np.nan, image.white))
+        layers = Unspoilt(cube, saturation)
+    sources, field_notes = select_sources(
+        stars, *place, image, registration.fwhm, settings.sources, settings.psf, saturation
     )
     require_stars(sources, stars)
     progress(0.15, f"{sources.extracted.sum()} of {len(stars)} stars will be extracted")
@@ -111,7 +122,7 @@ def extract(
 
         def fit(solve: SolveSettings, share: Progress) -> PsfModel:
             return fit_psf(
-                cube, x, y, snr, fwhm, settings.psf, flux=sources.flux_predicted[modelled], solve=solve,
+                layers, x, y, snr, fwhm, settings.psf, flux=sources.flux_predicted[modelled], solve=solve,
                 unresolved=unresolved, workers=workers, progress=share, cancelled=cancelled,
             )  # fmt: skip
 
@@ -129,10 +140,10 @@ def extract(
     radius = core_radius(settings.psf, float(np.max(psf.fwhm(cube.wave))), cube.shape[1:])
     field = StarField(x, y, psf, cube.shape[1:], radius, solve, unresolved)
     solution = solve_cube(
-        cube, field, workers=workers, checkpoint=checkpoint, progress=part(progress, 0.4, 1.0), cancelled=cancelled
+        layers, field, workers=workers, checkpoint=checkpoint, progress=part(progress, 0.4, 1.0), cancelled=cancelled
     )
     spectra = _spectra(cube, sources, modelled, psf, solution)
-    notes = (*registration.notes, *_notes(sources, psf, spectra))
+    notes = (*(n for n in (seen.note,) if n), *registration.notes, *field_notes, *_notes(sources, psf, spectra))
     return Extraction(spectra, sources, psf, registration, solution.residual, notes)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from processing.errors import StellacubeError
+from processing.extraction.defects import Saturation
 from processing.extraction.linear import NormalFactor, background_matrix, light_on, make_stamps, narrowest_order
 from processing.extraction.psf import PsfModel, constant_psf
 from processing.settings import PsfSettings, SourceSettings
@@ -23,6 +24,8 @@ DENSITY_RADIUS = 5.0
 """The confusion density is counted within this many FWHM."""
 MIN_LIGHT = 0.02
 """A contaminant with less of its light on valid pixels is not worth modelling."""
+DENSEST = 1.0
+"""Detected stars per resolution element above which deblending breaks down (Kamann et al. 2013)."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,13 @@ class SourceTable:
         Magnitude of the list; NaN if unknown.
     status : ndarray of str
         "extracted"; "merged" into a brighter star; "contaminant": outside the field, modelled because its light
-        reaches in; and not modelled "faint", "confused", "outside".
+        reaches in; "saturated": modelled by its wings; and not modelled "faint", "confused", "outside".
     reason : ndarray of str
         A sentence on why a star has no spectrum of its own; empty for extracted stars.
     flux_predicted : ndarray
-        Mean flux per layer in the cube's unit, from the magnitude or measured; NaN if unknown.
+        Mean flux per layer in the list's passband, in the cube's unit, from the magnitude or measured; NaN if unknown.
     snr_predicted : ndarray
-        Signal-to-noise per layer that isolated PSF photometry would have; NaN if unknown.
+        Signal-to-noise per layer that isolated PSF photometry would have there; NaN if unknown.
     multistar : ndarray of bool
         True where the spectrum is that of several merged stars.
     edge_dist : ndarray
@@ -74,7 +77,7 @@ class SourceTable:
     @property
     def modelled(self) -> np.ndarray:
         """True for stars whose light the solve models."""
-        return self.extracted | (self.status == "contaminant")
+        return self.extracted | np.isin(self.status, ("contaminant", "saturated"))
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class FieldImage:
     Parameters
     ----------
     white : ndarray, shape (ny, nx)
-        Mean flux per layer; NaN where there are no data.
+        Mean flux per layer, of white light or the list's passband; NaN where there are no data.
     variance : ndarray, shape (ny, nx)
         Typical variance of one layer; NaN where there are no data.
     """
@@ -98,9 +101,30 @@ class FieldImage:
         return np.isfinite(self.white) & np.isfinite(self.variance)
 
 
-def field_image(cube: Any, white: np.ndarray) -> FieldImage:
-    """Return the white-light image with the median variance of a few layers spread over the wavelength range."""
-    layers = np.unique(np.linspace(0, cube.wave.size - 1, N_SAMPLE + 2).astype(int)[1:-1])
+@dataclass(frozen=True)
+class ZeroPoint:
+    """What a magnitude means in the cube, from the brightest stars of the list whatever their colours.
+
+    Parameters
+    ----------
+    mag : float
+        Of a star with a mean flux of one unit per layer; NaN if no star can be measured.
+    scatter : float
+        Robust, mag.
+    n : int
+        Stars it rests on.
+    """
+
+    mag: float
+    scatter: float
+    n: int
+
+
+def field_image(cube: Any, white: np.ndarray, wave_range: tuple[float, float] = (0.0, np.inf)) -> FieldImage:
+    """Return an image of the cube with the median variance of a few layers spread over its wavelength range."""
+    first, last = np.searchsorted(cube.wave, wave_range)
+    last = max(min(int(last), cube.wave.size), int(first) + 1)
+    layers = np.unique(np.linspace(first, last - 1, N_SAMPLE + 2).astype(int)[1:-1])
     ivar = np.concatenate([cube.block(int(i), int(i) + 1).ivar for i in layers])
     variance = np.where(ivar > 0, 1.0 / np.where(ivar > 0, ivar, 1.0), np.nan)
     some = np.isfinite(variance).any(0) & np.isfinite(white)
@@ -111,9 +135,9 @@ def field_image(cube: Any, white: np.ndarray) -> FieldImage:
 
 def select_sources(
     stars: StarList, x: np.ndarray, y: np.ndarray, image: FieldImage, fwhm: float, settings: SourceSettings,
-    psf: PsfSettings,
-) -> SourceTable:  # fmt: skip
-    """Decide about every star of the list.
+    psf: PsfSettings, saturation: Saturation | None = None,
+) -> tuple[SourceTable, tuple[str, ...]]:  # fmt: skip
+    """Decide about every star of the list; return the decisions, and sentences on what the field is like.
 
     Parameters
     ----------
@@ -122,7 +146,9 @@ def select_sources(
         Registered positions, spaxels.
     image : FieldImage
     fwhm : float
-        Of the white-light image, spaxels.
+        Of the image, spaxels.
+    saturation : Saturation, optional
+        The stars whose cores cannot be used.
     """
     n, valid = len(stars), image.valid
     status, reason = np.full(n, "extracted", dtype="<U12"), np.full(n, "", dtype=object)
@@ -139,7 +165,7 @@ def select_sources(
     leave_out(unknown, "outside", "no position in the list")
     near = np.flatnonzero(~far & ~unknown)
     flux = np.full(n, np.nan)
-    flux[near] = predict_fluxes(x[near], y[near], stars.mag[near], image, fwhm, psf.beta)
+    flux[near], zero = predict_fluxes(x[near], y[near], stars.mag[near], image, fwhm, psf.beta)
     snr = np.full(n, np.nan)
     snr[near] = flux[near] / _flux_noise(x[near], y[near], image, fwhm, psf.beta)
 
@@ -158,6 +184,9 @@ def select_sources(
         flux[i] = weight.sum()
         multistar[i] = True
 
+    if saturation is not None:
+        burnt = np.flatnonzero(saturation.star & (status == "extracted"))
+        leave_out(burnt, "saturated", saturation.reason[burnt].tolist())
     open_ = status == "extracted"
     faint = open_ & ~(snr >= settings.snr_min)
     leave_out(faint & inside, "faint", [f"predicted S/N {s:.1f}" for s in snr[faint & inside]])
@@ -171,13 +200,32 @@ def select_sources(
     )
     lost = np.isin(np.arange(n), off) & ~reaching
     leave_out(lost, "outside", "outside the field; its light does not reach in")
-    density = confusion_density(x, y, rank[np.isin(status[rank], ("extracted", "contaminant"))], fwhm, n)
+    detected = int((status == "extracted").sum())
+    shining = np.isin(status[rank], ("extracted", "contaminant", "saturated"))
+    density = confusion_density(x, y, rank[shining], fwhm, n)
     confused = (status == "extracted") & (density > settings.confusion_density)
     leave_out(confused, "confused", [f"{d:.2f} stars as bright per resolution element" for d in density[confused]])
-    return SourceTable(
+    table = SourceTable(
         stars.star_id.astype(str), x, y, stars.ra, stars.dec, stars.mag, status, reason.astype(str), flux, snr,
         multistar, np.clip(np.nan_to_num(edge), 0.0, None),
     )  # fmt: skip
+    return table, _field_notes(zero, detected / (4.0 * valid.sum() / (np.pi * fwhm**2)))
+
+
+def _field_notes(zero: ZeroPoint, crowding: float) -> tuple[str, ...]:
+    """Return sentences on the zero point and on too many stars; `crowding` counts them per resolution element."""
+    notes = []
+    if zero.n > 1:
+        notes.append(
+            f"Magnitude {zero.mag:.2f} is one unit of flux, whatever a star's colour: "
+            f"{zero.n} stars scatter by {zero.scatter:.2f} mag."
+        )
+    if crowding > DENSEST:
+        notes.append(
+            f"There are {crowding:.1f} detected stars per resolution element. Above about one, deblending breaks down: "
+            "trust the brighter stars, or observe in better seeing."
+        )
+    return tuple(notes)
 
 
 def require_stars(sources: SourceTable, stars: StarList) -> None:
@@ -194,40 +242,38 @@ def require_stars(sources: SourceTable, stars: StarList) -> None:
 
 def predict_fluxes(
     x: np.ndarray, y: np.ndarray, mag: np.ndarray, image: FieldImage, fwhm: float, beta: float
-) -> np.ndarray:
-    """Return the mean flux per layer of every star: from its magnitude, or measured where it has none.
+) -> tuple[np.ndarray, ZeroPoint]:
+    """Return the mean flux per layer of every star, from its magnitude or measured where it has none; and the scale.
 
     The zero point is the clipped median over the brightest stars, by PSF photometry of many at once: it needs no
     lonely stars.
     """
     flux = np.full(x.size, np.nan)
+    zero = ZeroPoint(float("nan"), float("nan"), 0)
     known = np.isfinite(mag)
     if known.any():
-        relative = 10.0 ** (-0.4 * (mag[known] - np.min(mag[known])))
-        zero = _zero_point(x[known], y[known], relative, image, fwhm, beta)
-        if np.isfinite(zero):
-            flux[known] = zero * relative
+        zero = zero_point(x[known], y[known], mag[known], image, fwhm, beta)
+        flux[known] = 10.0 ** (0.4 * (zero.mag - mag[known]))
     missing = ~np.isfinite(flux)
     if missing.any():
         flux[missing] = measured_fluxes(x, y, image, fwhm, beta)[missing]
-    return flux
+    return flux, zero
 
 
-def _zero_point(
-    x: np.ndarray, y: np.ndarray, relative: np.ndarray, image: FieldImage, fwhm: float, beta: float
-) -> float:
-    """Return the flux of a star of relative flux 1; NaN if no star can be measured."""
-    bright = np.argsort(-relative, kind="stable")[:N_BRIGHT]
+def zero_point(x: np.ndarray, y: np.ndarray, mag: np.ndarray, image: FieldImage, fwhm: float, beta: float) -> ZeroPoint:
+    """Compare the brightest stars' fluxes with their magnitudes."""
+    bright = np.argsort(mag, kind="stable")[:N_BRIGHT]
     measured = measured_fluxes(x[bright], y[bright], image, fwhm, beta)
     best = np.flatnonzero(measured > 0)[: max(5, N_BRIGHT // 8)]
     if best.size == 0:
-        return float("nan")
-    values = np.log(measured[best] / relative[bright[best]])
+        return ZeroPoint(float("nan"), float("nan"), 0)
+    values = mag[bright[best]] + 2.5 * np.log10(measured[best])
     for _ in range(3):
         centre = np.median(values)
         spread = max(1.4826 * float(np.median(np.abs(values - centre))), 0.05)
         values = values[np.abs(values - centre) <= 3.0 * spread]
-    return float(np.exp(np.median(values)))
+    scatter = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    return ZeroPoint(float(np.median(values)), scatter, values.size)
 
 
 def measured_fluxes(x: np.ndarray, y: np.ndarray, image: FieldImage, fwhm: float, beta: float) -> np.ndarray:

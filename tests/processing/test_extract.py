@@ -240,7 +240,9 @@ def test_zero_point_survives_variable_and_wrong_magnitudes(path, field):
         image = field_image(cube, cube.overview().white)
     mag = field.mag.copy()
     mag[np.argsort(mag)[3]] -= 5.0
-    flux = predict_fluxes(field.x, field.y, mag, image, 3.95, 2.5)
+    flux, zero = predict_fluxes(field.x, field.y, mag, image, 3.95, 2.5)
+    assert zero.n > 10
+    assert zero.scatter < 0.3
     good = mag == field.mag
     assert np.median(flux[good] / field.flux.mean(1)[good]) == pytest.approx(1.0, abs=0.15)
 
@@ -262,7 +264,7 @@ def test_crowded_fields_leave_out_the_confused(path, field):
     mag = rng.uniform(16, 18, 300)
     with MuseCube.open(path) as cube:
         image = field_image(cube, cube.overview().white)
-    table = select_sources(star_list(x=x, y=y, mag=mag), x, y, image, 4.0, SourceSettings(), PsfSettings())
+    table, _ = select_sources(star_list(x=x, y=y, mag=mag), x, y, image, 4.0, SourceSettings(), PsfSettings())
     confused = table.status == "confused"
     assert confused.any()
     assert mag[confused].min() > np.median(mag[table.extracted])
