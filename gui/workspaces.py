@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal, Slot
+from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import QDockWidget, QFrame, QPushButton, QScrollArea, QWidget
 
 from gui.panels.diagrams import DiagramsPanel
@@ -42,8 +43,9 @@ class Workspaces(QObject):
         super().__init__(window)
         self._window = window
         document, selection, themes = window.document, window.selection, window.themes
+        self.undo = QUndoStack(self)
         self.image = ImagePanel(document, selection, themes, window.preferences)
-        self.spectrum = SpectrumPanel(document, selection, themes)
+        self.spectrum = SpectrumPanel(document, selection, themes, window.runner, window.preferences, self.undo)
         self.stars = StarsPanel(document, selection, themes)
         self.diagrams = DiagramsPanel(document, selection, themes)
         self.labels = LabelsPanel(document, selection, themes)

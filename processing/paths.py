@@ -1,4 +1,4 @@
-"""Where the program's own files lie, in a checkout and in a bundle, and where its log goes."""
+"""Where the program's own files lie, in a checkout and in a bundle, where its log goes, and what the user keeps."""
 
 from __future__ import annotations
 
@@ -25,3 +25,12 @@ def state_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Logs" / "Stellacube"
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "stellacube"
+
+
+def config_folder() -> Path:
+    """Return the folder for what the user keeps, as mask presets, where each system wants it; it need not exist yet."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "Stellacube"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "Stellacube"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "stellacube"

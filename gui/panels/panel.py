@@ -185,8 +185,11 @@ class Segments(QFrame):
         return next((name for name, button in self._buttons.items() if button.isChecked()), "")
 
     def choose(self, name: str) -> None:
-        """Switch a choice on without telling anybody."""
-        self._buttons[name].setChecked(True)
+        """Switch a choice on without telling anybody; "" switches all off."""
+        self._group.setExclusive(bool(name))
+        for other, button in self._buttons.items():
+            button.setChecked(other == name)
+        self._group.setExclusive(True)
 
     def button(self, name: str) -> QToolButton:
         """Return one of the buttons."""

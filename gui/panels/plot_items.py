@@ -1,4 +1,4 @@
-"""Small pieces of the plots: pale bands, an error band, named lines, and axes in the window's colours."""
+"""Small pieces of the plots: pale bands, an error band, and axes in the window's colours."""
 
 from __future__ import annotations
 
@@ -6,20 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QRectF, Qt
+from PySide6.QtCore import QRectF
 from PySide6.QtGui import QColor, QFont, QPainter, QPainterPath
 from PySide6.QtWidgets import QGraphicsPathItem, QStyleOptionGraphicsItem, QWidget
 
 from gui.theme import Theme
-
-LINES: tuple[tuple[str, tuple[float, ...]], ...] = (
-    ("Hβ", (4861.33,)),
-    ("Mg b", (5167.32, 5172.68, 5183.60)),
-    ("Na D", (5889.95, 5895.92)),
-    ("Hα", (6562.82,)),
-    ("Ca II", (8498.02, 8542.09, 8662.14)),
-)
-"""Strong stellar lines in air, Angstrom (NIST); the name is written once per group."""
 
 
 def faded(colour: str, alpha: float) -> QColor:
@@ -116,45 +107,6 @@ def extent(values: np.ndarray) -> tuple[float, float]:
     return max(float(values.min()), middle - 20 * (middle - low)), min(
         float(values.max()), middle + 20 * (high - middle)
     )
-
-
-class LineNames:
-    """Marks of strong lines in a plot, moved with the star's velocity."""
-
-    def __init__(self, plot: pg.PlotItem) -> None:
-        self._marks: list[tuple[pg.InfiniteLine, float]] = []
-        for name, waves in LINES:
-            for n, wave in enumerate(waves):
-                options = {"position": 0.965, "movable": False, "anchors": [(0, 0), (0, 0)]}
-                label = name if n == 0 else None
-                mark = pg.InfiniteLine(pos=wave, angle=90, movable=False, label=label, labelOpts=options)
-                mark.setZValue(-8)
-                plot.addItem(mark, ignoreBounds=True)
-                self._marks.append((mark, wave))
-
-    def place(self, waves: np.ndarray, velocity_factor: float) -> None:
-        """Put the marks at their wavelengths in the frame of the plot, times (1 + v/c)."""
-        for (mark, _), wave in zip(self._marks, waves.tolist(), strict=True):
-            mark.setPos(wave * velocity_factor)
-
-    @property
-    def waves(self) -> np.ndarray:
-        """Wavelengths in air, one per mark."""
-        return np.array([wave for _, wave in self._marks])
-
-    def set_visible(self, visible: bool) -> None:
-        """Show or hide the marks."""
-        for mark, _ in self._marks:
-            mark.setVisible(visible)
-
-    def set_theme(self, theme: Theme, font: QFont) -> None:
-        """Take on the theme's quiet colour."""
-        for mark, _ in self._marks:
-            mark.setPen(pg.mkPen(faded(theme.muted, 0.45), width=1, style=Qt.PenStyle.DotLine))
-            if hasattr(mark, "label"):
-                mark.label.setColor(theme.muted)
-                mark.label.setFont(font)
-                mark.label.fill = pg.mkBrush(faded(theme.panel, 0.7))
 
 
 def style_plot(plot: pg.PlotItem, theme: Theme, font: QFont) -> None:

@@ -1,32 +1,30 @@
-"""The spectrum panel: flux with its error, best fit, masks and line names; below it residuals and gradients."""
+"""The spectrum panel: which spectrum is shown, in which view, and what the mouse does in it."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QSize, Qt, Slot
+from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtGui import QUndoStack
-from PySide6.QtWidgets import QToolButton, QVBoxLayout
+from PySide6.QtWidgets import QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
-from gui.document import Document, ShownSpectrum
+from gui.document import Document
+from gui.jobs import JobRunner
+from gui.panels.line_marks import Group
 from gui.panels.mask_tool import MaskTool
 from gui.panels.panel import Elided, EmptyState, Panel, Segments
-from gui.panels.plot_items import (
-    Bands,
-    ErrorBand,
-    LineNames,
-    bands_of,
-    faded,
-    pretty_unit,
-)
-from gui.panels.several import AT_MOST, STEP, Several
-from gui.panels.spectrum_plots import SpectrumPlots
+from gui.panels.several import AT_MOST
+from gui.panels.spectrum_canvas import SpectrumCanvas
+from gui.panels.spectrum_commands import SpectrumCommands
+from gui.panels.spectrum_menu import MORE_VIEWS, SpectrumMenu
+from gui.panels.spectrum_views import SpectrumViews
+from gui.reading import ShownSpectrum
+from gui.refitting import Refitter
 from gui.selection import Aperture, Band, Selection, Spaxel
+from gui.settings import Preferences
 from gui.theme import GRID, Theme, ThemeManager
-from processing.preparation.air import SPEED_OF_LIGHT, in_frame, observed
 from processing.spectrum import Frame
 
 if TYPE_CHECKING:
@@ -46,22 +44,35 @@ class SpectrumPanel(Panel):
 
     name = "spectrum"
     title = "Spectrum"
+    extend_menu = Signal(object)
+    """The panel's `QMenu`, about to be shown: others may add to it."""
 
-    def __init__(self, document: Document, selection: Selection, themes: ThemeManager) -> None:
+    def __init__(
+        self,
+        document: Document,
+        selection: Selection,
+        themes: ThemeManager,
+        runner: JobRunner,
+        preferences: Preferences,
+        undo: QUndoStack,
+    ) -> None:
         super().__init__(
             themes, EmptyState("spectrum", "No spectrum yet", "Click on a star or anywhere on the image. "
                                "After a run, a star shows its best fit and residuals."),
         )  # fmt: skip
         self._document, self._selection = document, selection
         self._shown: ShownSpectrum | None = None
-        self._range: tuple[float, float] | None = None
         self._stars: list[ShownSpectrum] = []
         self._gradients: tuple[str, GradientSpectra] | None = None
-        self.plots = SpectrumPlots()
-        self.undo = QUndoStack(self)
-        self.masking = MaskTool(document, self.plots, self.undo)
+        self.view = "fit"
+        """One of `VIEWS` or of the menu's further views."""
+        self.plots = SpectrumCanvas()
+        self.undo = undo
+        self.refitter = Refitter(document, runner, self.undo, self)
+        self.masking = MaskTool(document, self.plots, self.undo, self.refitter)
+        self.commands = SpectrumCommands(self, document, runner, preferences)
         self._build_header()
-        self._build_plots()
+        self._build_body()
         document.cube_changed.connect(self._on_cube)
         document.results_changed.connect(self._on_results)
         document.spectrum_ready.connect(self._on_spectrum)
@@ -85,73 +96,72 @@ class SpectrumPanel(Panel):
         self.views = Segments(VIEWS)
         self.views.choose("fit")
         self.views.button("several").hide()
-        self.views.chosen.connect(self._on_view)
+        self.views.chosen.connect(self.show_view)
         self.lines_button = QToolButton()
         self.lines_button.setText("Lines")
         self.lines_button.setCheckable(True)
         self.lines_button.setChecked(True)
-        self.lines_button.setToolTip("Names of strong stellar lines, at the star's velocity (L)")
+        self.lines_button.setToolTip("Names of stellar lines, at the star's velocity (L)")
+        self.more = SpectrumMenu(self)
+        self.more.view_chosen.connect(self.show_view)
+        self.more.velocity_changed.connect(self._on_velocity)
         self.header.optional = [self.lines_button, self.masking.box]
-        for widget in (self.subtitle, self.views, self.masking.box, self.lines_button):
+        for widget in (self.subtitle, self.views, self.masking.box, self.lines_button, self.more):
             self.header.tools.addWidget(widget, 1 if widget is self.subtitle else 0)
 
-    def _build_plots(self) -> None:
+    def _build_body(self) -> None:
         self.flux, self.residual, self.gradient = self.plots.flux, self.plots.residual, self.plots.gradient
+        self.curve, self.fit_curve, self.error = self.plots.curve, self.plots.fit_curve, self.plots.error
+        self.marker, self.band, self.several = self.plots.marker, self.plots.band, self.plots.several
         self.plots.box.band_dragged.connect(self._on_band_dragged)
-        self.bands, self.residual_bands = Bands(self.flux), Bands(self.residual)
-        self.error = ErrorBand()
-        self.curve, self.fit_curve, self.sigma_curve = (
-            pg.PlotDataItem(connect="finite", antialias=True) for _ in range(3)
-        )
-        self.zero = pg.InfiniteLine(pos=0, angle=0)
-        self.marker = pg.InfiniteLine(
-            pos=0, angle=90, movable=True, label="{value:.2f} Å", labelOpts={"position": 0.05, "movable": False}
-        )
-        self.marker.setZValue(20)
         self.marker.sigDragged.connect(self._on_cursor_dragged)
-        self.band = pg.LinearRegionItem(swapMode="sort")
-        self.band.setVisible(False)
         self.band.sigRegionChanged.connect(self._on_band_moved)
-        self.several = Several(self.flux)
-        self.names = LineNames(self.flux)
-        self.lines_button.toggled.connect(self.names.set_visible)
-        for item in (self.bands, self.error, self.curve, self.fit_curve, self.band, self.marker):
-            self.flux.addItem(item, ignoreBounds=True)
-        for item in (self.residual_bands, self.zero, self.sigma_curve):
-            self.residual.addItem(item, ignoreBounds=True)
-        self.plots.curves = {
-            self.flux: (self.curve, self.fit_curve, *self.several.curves),
-            self.residual: (self.sigma_curve,),
-            self.gradient.plot: (self.gradient.network, self.gradient.physical),
-        }
+        self.lines_button.toggled.connect(self._on_lines)
         self.plots.scene().sigMouseClicked.connect(self._on_clicked)
+        self.further = SpectrumViews()
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.plots)
+        self.pages.addWidget(self.further)
         column = QVBoxLayout(self.body)
         column.setContentsMargins(0, 0, 0, 4)
-        column.addWidget(self.plots)
+        column.addWidget(self.pages)
 
     def set_theme(self, theme: Theme) -> None:
         """Take on the colours of a theme."""
-        small = self.themes.small_font
-        self.plots.set_theme(theme, small)
-        self.curve.setPen(pg.mkPen(faded(theme.flux, 0.75), width=1))
-        self.fit_curve.setPen(pg.mkPen(theme.fit, width=1))
-        self.sigma_curve.setPen(pg.mkPen(faded(theme.flux, 0.75), width=1))
-        self.zero.setPen(pg.mkPen(theme.fit, width=1))
-        self.error.setBrush(faded(theme.flux, 0.18))
-        for bands in (self.bands, self.residual_bands):
-            bands.set_colour(faded(theme.band, 0.16))
-        self.marker.setPen(pg.mkPen(theme.accent, width=1.4))
-        self.marker.setHoverPen(pg.mkPen(theme.accent, width=3))
-        self.marker.label.setColor(theme.accent)
-        self.marker.label.setFont(small)
-        self.marker.label.fill = pg.mkBrush(faded(theme.panel, 0.85))
-        self.band.setBrush(faded(theme.accent, 0.14))
-        self.band.setHoverBrush(faded(theme.accent, 0.22))
-        for line in self.band.lines:
-            line.setPen(pg.mkPen(theme.accent, width=1.4))
-        self.names.set_theme(theme, small)
-        self.several.set_theme(theme, small)
+        self.plots.set_theme(theme, self.themes.small_font)
+        self.further.set_theme(theme, self.themes.small_font)
         self.masking.set_theme(theme)
+
+    # What is there
+
+    @property
+    def shown(self) -> ShownSpectrum | None:
+        """The spectrum that is shown, or None."""
+        return self._shown
+
+    @property
+    def velocity(self) -> float:
+        """The star's velocity, km/s; 0 where none was found."""
+        fit = self._shown.fit if self._shown is not None else None
+        return fit.rv if fit is not None and math.isfinite(fit.rv) else 0.0
+
+    @property
+    def pair(self) -> tuple[ShownSpectrum, ShownSpectrum] | None:
+        """The two that can be compared: two chosen stars, or a star's refit and the run's own fit."""
+        fitted = [star for star in self._stars if star.fit is not None]
+        if len(fitted) == 2:
+            return fitted[0], fitted[1]
+        return self.refitter.pair
+
+    @property
+    def pair_possible(self) -> bool:
+        """True where there are two spectra to compare."""
+        return self.pair is not None
+
+    @property
+    def canvas(self) -> QWidget:
+        """The view that is shown, to be saved as a picture."""
+        return self.plots if self.pages.currentWidget() is self.plots else self.further.current
 
     # What is asked for
 
@@ -178,7 +188,7 @@ class SpectrumPanel(Panel):
 
     @Slot()
     def _on_cube(self) -> None:
-        self._range = None
+        self.plots.whole = None
         self._clear()
 
     @Slot()
@@ -190,8 +200,9 @@ class SpectrumPanel(Panel):
     def _on_spectrum(self, shown: ShownSpectrum) -> None:
         if shown.preview and not self._selection.nothing:
             return
-        if self._shown is not None and self._shown.title != shown.title:
+        if self._shown is None or self._shown.title != shown.title:
             self._gradients = None
+            self.more.velocity = float("nan")
         self._shown = shown
         self._draw()
 
@@ -202,14 +213,13 @@ class SpectrumPanel(Panel):
         self.views.button("several").setVisible(bool(star_ids))
         if star_ids:
             self._document.ask_several(star_ids[:AT_MOST])
-        elif self.views.current == "several":
-            self.views.choose("fit")
-            self._draw()
+        elif self.view in ("several", "pair"):
+            self.show_view("fit")
 
     @Slot(object)
     def _on_several(self, stars: list[ShownSpectrum]) -> None:
         self._stars = stars
-        if self.views.current == "several":
+        if self.view in ("several", "pair"):
             self._draw()
 
     @Slot(str)
@@ -234,37 +244,50 @@ class SpectrumPanel(Panel):
 
     # Drawing
 
-    @Slot()
-    def _on_view(self) -> None:
+    @Slot(str)
+    def show_view(self, name: str) -> None:
+        """Change to another view."""
+        self.view = name
+        further = {key: text for key, text, _ in MORE_VIEWS}
+        self.views.choose("" if name in further else name)
+        self.more.setText(further.get(name, "More"))
         self._draw()
 
     def _draw(self) -> None:
         """Show what there is: the fit, the observed spectrum, or why there is none."""
         shown = self._shown
         self.subtitle.set_text(self._describe(shown))
-        several = self.views.current == "several" and bool(self._stars)
-        self.views.setVisible(shown is not None and (shown.fit is not None or several))
+        several = self.view == "several" and bool(self._stars)
+        fitted = shown is not None and shown.fit is not None
+        self.views.setVisible(shown is not None and (fitted or several))
         self.show_body(shown is not None and shown.observed is not None)
         self.masking.show_star(None)
         if shown is None or shown.observed is None:
             return
+        low, high = self.flux.viewRange()[0]
+        if fitted and self.further.draw(self.view, shown, self.pair, (low, high)):
+            self.pages.setCurrentWidget(self.further)
+            return
+        self.pages.setCurrentWidget(self.plots)
         self.marker.setVisible(not several and self._document.cube is not None)
         if several:
-            self._draw_several(shown.observed.frame)
+            self.plots.draw_several(self._stars, self._document.rows, shown.observed.frame)
+            self.plots.lines.place(shown.observed.frame, 0.0)
             return
         self.several.clear()
-        fitted = shown.fit is not None and self.views.current == "fit"
+        self._draw_star(shown, shown.observed.frame, fitted and self.view != "observed")
+
+    def _draw_star(self, shown: ShownSpectrum, frame: Frame, fitted: bool) -> None:
         if fitted:
             self.masking.show_star(shown)
         gradient = fitted and self._draw_gradient(shown)
-        self.plots.show_plots(fitted and (not gradient or self.height() > LOW), gradient, shown.observed.frame)
+        self.plots.show_plots(fitted and (not gradient or self.height() > LOW), gradient, frame)
         if fitted:
-            self._draw_fit(shown)
+            self.plots.draw_fit(shown)
         else:
-            self._draw_observed(shown)
+            self.plots.draw_observed(shown)
         self.plots.fit_titles()
-        velocity = shown.fit.rv if shown.fit is not None and math.isfinite(shown.fit.rv) else 0.0
-        self._place_names(shown.observed.frame, 1.0 + velocity / SPEED_OF_LIGHT)
+        self._place_lines()
 
     def _draw_gradient(self, shown: ShownSpectrum) -> bool:
         """Draw which pixels make the current label; ask for what is not known yet."""
@@ -274,63 +297,8 @@ class SpectrumPanel(Panel):
         if self._gradients is None or self._gradients[0] != fit.star_id:
             self._document.ask_gradients(fit)
             return self.gradient.plot in self.plots.shown
-        wave = observed(fit.wave, fit.frame, fit.rv, shown.observed.frame)
-        self.gradient.show(fit, wave, self._gradients[1], label)
+        self.plots.draw_gradient(fit, self._gradients[1], label, shown.observed.frame)
         return True
-
-    def _draw_several(self, frame: Frame) -> None:
-        self.plots.show_plots(False, False, frame)
-        for curve in (self.curve, self.fit_curve, self.sigma_curve):
-            curve.setData([], [])
-        self.error.clear()
-        self.bands.set_bands([])
-        self.plots.counts = np.empty(0, bool)
-        self.several.show(self._stars, self._document.rows, frame)
-        self.flux.setLabel("left", f"Flux over continuum, steps of {STEP:g}")
-        self.flux.setLabel("bottom", f"Wavelength at rest (Å, {frame})")
-        self._place_names(frame, 1.0)
-        self.plots.fit_heights()
-
-    def _draw_observed(self, shown: ShownSpectrum) -> None:
-        spectrum = shown.observed
-        assert spectrum is not None
-        good = spectrum.good
-        flux = np.where(good, spectrum.flux, np.nan)
-        self.curve.setData(spectrum.wave, flux)
-        if shown.preview:
-            self.error.clear()  # a preview must keep up with the mouse
-        else:
-            self.error.set_data(spectrum.wave, flux - spectrum.error, flux + spectrum.error)
-        self.fit_curve.setData([], [])
-        self.sigma_curve.setData([], [])
-        self.bands.set_bands(bands_of(spectrum.wave, ~good))
-        self.flux.setLabel("left", f"Flux ({pretty_unit(spectrum.flux_unit)})" if spectrum.flux_unit else "Flux")
-        self.plots.counts = good
-        self._set_range(spectrum.wave)
-
-    def _draw_fit(self, shown: ShownSpectrum) -> None:
-        fit, spectrum = shown.fit, shown.observed
-        assert fit is not None
-        assert spectrum is not None
-        wave = observed(fit.wave, fit.frame, fit.rv if math.isfinite(fit.rv) else 0.0, spectrum.frame)
-        used = fit.ivar > 0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            error = np.where(used, 1.0 / np.sqrt(fit.ivar), np.nan)
-            sigma = np.where(used, (fit.flux - fit.best) / error, np.nan)
-        self.curve.setData(wave, np.asarray(fit.flux, float))
-        self.error.set_data(wave, fit.flux - error, fit.flux + error)
-        self.fit_curve.setData(wave, np.asarray(fit.best, float))
-        self.sigma_curve.setData(wave, sigma)
-        whole = np.asarray(spectrum.wave)
-        masked = bands_of(wave, ~used)
-        masked += [(float(whole[0]), float(wave[0])), (float(wave[-1]), float(whole[-1]))]  # beyond the model
-        self.bands.set_bands(masked)
-        self.residual_bands.set_bands(masked)
-        self.gradient.bands.set_bands(masked)
-        self.flux.setLabel("left", "Flux over continuum")
-        self.residual.setLabel("left", "Residual (σ)")
-        self.plots.counts = used if used.any() else np.isfinite(fit.flux)
-        self._set_range(whole)
 
     def _describe(self, shown: ShownSpectrum | None) -> str:
         """Return the line beside the title: whose spectrum, and what the fit says."""
@@ -343,24 +311,34 @@ class SpectrumPanel(Panel):
             parts += [rows.describe(name, row) for name in ("teff", "logg", "fe_h", "rv", "red_chi2")]
         return "   ".join(parts)
 
-    def _place_names(self, frame: Frame, velocity_factor: float) -> None:
-        self.names.place(in_frame(self.names.waves, "air", frame), velocity_factor)
+    # Lines
 
-    def _set_range(self, wave: np.ndarray) -> None:
-        """Show the whole spectrum at first; after that the user's own range stays."""
-        whole = (float(wave[0]), float(wave[-1]))
-        view = self.flux.getViewBox()
-        if whole != self._range:
-            self.plots.limit(*whole)
-            view.setXRange(*whole, padding=0.01)
-        self._range = whole
-        self.plots.fit_heights()
+    def show_lines(self, group: Group, visible: bool) -> None:
+        """Show or hide a group of line marks."""
+        self.plots.lines.set_visible(group, visible)
+        if group == "stellar":
+            self.lines_button.setChecked(visible)
+
+    @Slot(bool)
+    def _on_lines(self, visible: bool) -> None:
+        self.plots.lines.set_visible("stellar", visible)
+
+    @Slot(float)
+    def _on_velocity(self, velocity: float) -> None:
+        self._place_lines()
+
+    def _place_lines(self) -> None:
+        spectrum = self._shown.observed if self._shown is not None else None
+        if spectrum is not None:
+            own = self.more.velocity
+            velocity = own if math.isfinite(own) else self.velocity
+            self.plots.lines.place(spectrum.frame, velocity, spectrum.barycentric)
 
     # Wavelength
 
     @Slot(float)
     def _on_wavelength(self, wavelength: float) -> None:
-        self.marker.setVisible(self._document.cube is not None and self.views.current != "several")
+        self.marker.setVisible(self._document.cube is not None and self.view != "several")
         if math.isfinite(wavelength):
             self.marker.setPos(wavelength)
 
@@ -388,8 +366,8 @@ class SpectrumPanel(Panel):
         if event.button() != Qt.MouseButton.LeftButton:
             return
         view = self.flux.getViewBox()
-        if event.double() and self._range is not None:
-            view.setXRange(*self._range, padding=0.01)
+        if event.double() and self.plots.whole is not None:
+            view.setXRange(*self.plots.whole, padding=0.01)
         elif event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
             return
         elif self._document.cube is not None and self.plots.sceneRect().contains(event.scenePos()):
