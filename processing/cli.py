@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import processing
+from processing.catalogue import cli as catalogue_commands
 from processing.console import Console, guarded
 from processing.errors import StellacubeError
+from processing.extraction.cli import wcs
 from processing.labels.cli import models
 from processing.paths import installed
 from processing.planning.cli import plan
@@ -311,6 +313,8 @@ def show_settings(config: Config = None) -> None:
 
 app.add_typer(models, name="model")
 app.command("plan")(plan)
+catalogue_commands.add_to(app)
+app.command("wcs")(wcs)
 
 
 def _settings(config: Path | None, model: str, engine: str | None = None) -> Settings:

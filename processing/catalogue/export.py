@@ -51,6 +51,20 @@ def write_catalogue(catalogue: Catalogue, path: Path, fmt: str) -> None:
         writers[fmt](catalogue, temporary)
 
 
+def format_of(path: Path) -> str:
+    """Return the format that a file's ending asks for.
+
+    Raises
+    ------
+    StellacubeError
+        If it asks for none.
+    """
+    for fmt, ending in FORMATS.items():
+        if path.suffix.lower() == ending:
+            return fmt
+    raise StellacubeError(f"{path.name} has no ending of a catalogue.", f"Choose from {', '.join(FORMATS.values())}.")
+
+
 def write_csv(table: Table, path: Path) -> None:
     """Write a table as plain CSV: one header line, UTF-8, missing numbers empty, true and false in words."""
     columns = [_texts(table[name]) for name in table.colnames]
@@ -164,7 +178,7 @@ def from_fits_bytes(data: bytes) -> Catalogue:
 
 
 def read_catalogue(path: Path) -> Catalogue:
-    """Read a catalogue from the FITS or ECSV form that `write_catalogue` wrote.
+    """Read a catalogue from a session, or from the FITS or ECSV form that `write_catalogue` wrote.
 
     Raises
     ------
@@ -173,8 +187,16 @@ def read_catalogue(path: Path) -> Catalogue:
     """
     from astropy.table import Table
 
+    from processing.session import SUFFIX, Session
+
     if not path.is_file():
         raise StellacubeError(f"There is no catalogue {path}.", "Check the path.")
+    if path.suffix == SUFFIX:
+        with Session.open(path, read_only=True) as session:
+            catalogue = session.catalogue()
+        if catalogue is None:
+            raise StellacubeError(f"The session {path.name} has no catalogue yet.", "Let its run come to an end.")
+        return catalogue
     try:
         if path.suffix.lower() != ".ecsv":
             return from_fits_bytes(path.read_bytes())

@@ -98,15 +98,12 @@ def read_label_table(
     StellacubeError
         If it cannot be read or holds no labels.
     """
-    from processing.session import SUFFIX, Session
+    from processing.catalogue.export import read_catalogue
+    from processing.session import SUFFIX
 
     called = name or path.stem.removesuffix("_catalogue")
     if path.suffix == SUFFIX:
-        with Session.open(path, read_only=True) as session:
-            catalogue = session.catalogue()
-        if catalogue is None:
-            raise StellacubeError(f"The session {path.name} has no catalogue yet.", "Let its run come to an end.")
-        return of_catalogue(catalogue, called, trusted=trusted)
+        return of_catalogue(read_catalogue(path), called, trusted=trusted)
     tables = read_tables(path)
     for table in tables:
         found = _read(table, called, columns or {}, trusted)

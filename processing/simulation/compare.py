@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from processing.catalogue.agreement import Recovery
 from processing.errors import StellacubeError
 from processing.labels.names import LABELS
 from processing.simulation.field import Truth
@@ -20,37 +21,6 @@ ISOLATION = 1.5
 """A star is blended when a neighbour within this many FWHM has at least a tenth of its light."""
 BLEND_RATIO = 2.5
 """Magnitudes that a neighbour may be fainter and still blend."""
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """How one quantity came back: the statistics are the median and half the 15.87-84.13 percentile range.
-
-    Parameters
-    ----------
-    name, symbol, unit : str
-        Machine name, what to print, and the unit of the differences.
-    n : int
-        Number of stars.
-    bias, dispersion : float
-        Of (found - true); NaN when there are no stars.
-    """
-
-    name: str
-    symbol: str
-    unit: str
-    n: int
-    bias: float
-    dispersion: float
-
-    @classmethod
-    def of(cls, name: str, symbol: str, unit: str, difference: np.ndarray) -> Recovery:
-        """Summarise differences, shape (n_star,); those that are not finite are left out."""
-        values = difference[np.isfinite(difference)]
-        if len(values) == 0:
-            return cls(name, symbol, unit, 0, float("nan"), float("nan"))
-        low, middle, high = np.percentile(values, (15.87, 50.0, 84.13))
-        return cls(name, symbol, unit, len(values), float(middle), float(0.5 * (high - low)))
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
+from processing.catalogue.agreement import Recovery
 from processing.catalogue.table import Catalogue
 from processing.errors import StellacubeError
 from processing.provenance import Provenance
 from processing.settings import Settings
 from processing.simulate import SimulationSettings, Truth, draw_field, sample_library
-from processing.simulation.compare import Recovery, blended, compare
+from processing.simulation.compare import blended, compare
 from processing.spectrum import StarSpectrum
 
 BOUNDS = {"teff": (30.0, 120.0), "rv": (2.0, 5.0), "flux_isolated": (0.01, 0.01), "flux_blended": (0.01, 0.01)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processing.catalogue.columns import all_columns
@@ -15,7 +15,8 @@ from processing.catalogue.export import read_catalogue, write_catalogue
 from processing.catalogue.factors import Pairs, multiply_errors, read_factors, spread, width
 from processing.catalogue.label_table import LabelTable, of_catalogue, read_label_table
 from processing.catalogue.matching import group, match
-from processing.catalogue.repeats import combined_table, find_repeats, remarks, repeatability, repeatability_table
+from processing.catalogue.repeat_tables import combined_table, repeatability_table
+from processing.catalogue.repeats import find_repeats, remarks, repeatability
 from processing.catalogue.table import Catalogue, make_table
 from processing.errors import StellacubeError
 from processing.provenance import Provenance
@@ -61,6 +62,7 @@ def table(rng: np.random.Generator, name: str = "one", **options: float | str | 
     return of_catalogue(catalogue(rng, cube=f"{name}.fits", **options), name)  # type: ignore[arg-type]
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.permutations(range(12)), st.integers(2, 4))
 def test_groups_do_not_depend_on_the_order_of_rows(order: list[int], copies: int) -> None:
     rng = np.random.default_rng(1)
