@@ -1,7 +1,8 @@
 """Extract a simulated cube of full size; report time, memory and accuracy. Run this file; ``--help`` says more.
 
-The field is uniform and crowded; the PSF is a pixel-integrated elliptical Moffat whose width, exponent and place change
-with wavelength; noise is uncorrelated, so that errors can be judged. Everything from opening the cube is timed.
+Everything from opening the cube to writing the spectra is timed. The field is uniform or a cluster's; the PSF is a
+pixel-integrated elliptical Moffat, or one that no profile of the program is; its width, exponent and place change with
+wavelength; noise is uncorrelated, so that errors can be judged. ``--peers N`` measures N layers with photutils as well.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -19,91 +19,52 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from full_cube import simulate
+from star_fields import sky_positions, star_list
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "processing")]
+from processing.cube import MuseCube
+from processing.extraction.extract import extract
+from processing.settings import PsfSettings, Settings
+from processing.spectra_io.write import write_spectrum_table
 
-from star_fields import moffat, sky_positions, star_list, write_header  # noqa: E402
-
-from processing.cube import MuseCube  # noqa: E402
-from processing.extraction.extract import extract  # noqa: E402
-from processing.settings import Settings  # noqa: E402
-
-REACH = 50
-BLOCK = 32
-NODES = (-0.5 / 3**0.5, 0.5 / 3**0.5)
-
-
-class Painter:
-    """Paints stars of unit flux with PSFs that change with wavelength (t from 0 to 1)."""
-
-    def __init__(self, x, y, size):
-        self.x, self.y, self.size = x, y, size
-        oy, ox = np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1]
-        px, py = np.rint(x).astype(int)[:, None, None] + ox, np.rint(y).astype(int)[:, None, None] + oy
-        self.keep = (px >= 0) & (px < size) & (py >= 0) & (py < size)
-        self.px, self.py = px, py
-        self.star = np.broadcast_to(np.arange(x.size)[:, None, None], px.shape)[self.keep]
-        self.pixel = (py * size + px)[self.keep]
-
-    def matrix(self, t):
-        from scipy.sparse import csr_matrix
-
-        dx = (self.px - (self.x + 0.3 * t)[:, None, None])[self.keep].astype(np.float32)
-        dy = (self.py - (self.y - 0.2 * t)[:, None, None])[self.keep].astype(np.float32)
-        shape = (4.2 - 0.5 * t, 2.5 + 0.3 * t, 0.05, 0.6)
-        value = sum(moffat(dx + a, dy + b, *shape) for a in NODES for b in NODES) / 4.0
-        return csr_matrix((value.astype(np.float32), (self.pixel, self.star)), shape=(self.size**2, self.x.size))
-
-
-def simulate(path, n_star, size, n_wave, seed=1):
-    """Write the cube layer by layer in float32; return positions, magnitudes, fluxes (n_star, n_wave)."""
-    rng = np.random.default_rng(seed)
-    x, y = rng.uniform(-2, size + 1, (2, n_star))
-    mag = 14.0 + np.log10(1 + rng.random(n_star) * (10 ** (0.3 * 8) - 1)) / 0.3
-    wave = np.linspace(4750.0, 9350.0, n_wave)
-    t = np.linspace(0.0, 1.0, n_wave)
-    lines = 1.0 - 0.4 * rng.random(n_wave) ** 8
-    slope = rng.uniform(-0.5, 0.5, n_star)
-    flux = (3e5 * 10 ** (-0.4 * (mag - 14.0))[:, None] * (1 + slope[:, None] * (t - 0.5)) * lines).astype(np.float32)
-    sky = 120.0 * (1.0 + 8.0 * rng.random(n_wave) ** 12)
-    painter = Painter(x, y, size)
-    offset, stat_offset = write_header(path, wave, size)
-    data = np.memmap(path, ">f4", "r+", offset, (n_wave, size, size))
-    stat = np.memmap(path, ">f4", "r+", stat_offset, (n_wave, size, size))
-    last = painter.matrix(0.0)
-    for a in range(0, n_wave, BLOCK):
-        b = min(a + BLOCK, n_wave)
-        first, last = last, painter.matrix(t[min(b, n_wave - 1)])
-        part = (np.arange(b - a) / (b - a)).astype(np.float32)
-        image = (first @ (flux[:, a:b] * (1 - part)) + last @ (flux[:, a:b] * part)).T.reshape(b - a, size, size)
-        variance = image + sky[a:b, None, None] + 25.0
-        noisy = image + sky[a:b, None, None] + np.sqrt(variance) * rng.standard_normal(image.shape, np.float32)
-        noisy[:, [0, 1, 2, -3, -2, -1]] = noisy[:, :, [0, 1, 2, -3, -2, -1]] = np.nan
-        noisy[rng.random(image.shape, np.float32) < 1e-4] = np.nan
-        data[a:b], stat[a:b] = noisy, variance
-    return x, y, mag, flux
+WITHIN = 15
+"""Fluxes of a foreign PSF are compared within 3 arcsec, spaxels: what lies further out is sky to any extraction."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stars", type=int, default=1000)
-    parser.add_argument("--size", type=int, default=300)
+    parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--layers", type=int, default=3681)
+    parser.add_argument("--layout", choices=("uniform", "king"), default="uniform")
+    parser.add_argument("--truth", choices=("moffat", "airy", "double"), default="moffat", help="the simulated PSF")
+    parser.add_argument("--profile", default="moffat", help="the fitted profile")
+    parser.add_argument("--no-residual", action="store_true", help="the profile alone")
+    parser.add_argument("--peers", type=int, default=0, metavar="N", help="measure N layers with photutils as well")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
+    settings = Settings(psf=PsfSettings(profile=args.profile, residual=not args.no_residual), workers=args.workers)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cube.fits"
         start = time.perf_counter()
         with ProcessPoolExecutor(1) as pool:  # a process of its own, so that the memory below is the extraction's
-            x, y, mag, flux = pool.submit(simulate, path, args.stars, args.size, args.layers).result()
-        print(f"simulated in {time.perf_counter() - start:.0f} s: {path.stat().st_size / 1e9:.2f} GB")
-        ra, dec = sky_positions(x, y, (args.size, args.size))
-        report(path, star_list(ra=ra, dec=dec, mag=mag), flux, args.workers)
-        print(f"  {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB of memory at most")
+            given = args.stars, args.size, args.layers, args.layout, args.truth
+            mock = pool.submit(simulate, path, *given).result()
+        size = path.stat().st_size / 1e9
+        print(
+            f"{args.stars} stars, {args.layout}, {args.truth} PSF: {size:.2f} GB in {time.perf_counter() - start:.0f} s"
+        )
+        ra, dec = sky_positions(mock.x, mock.y, (args.size, args.size))
+        result = timed(path, star_list(ra=ra, dec=dec, mag=mock.mag), settings)
+        accuracy(path, result, mock)
+        if args.peers:
+            from photutils_peers import compare
+
+            compare(path, result, mock, args.peers)
 
 
-def report(path, stars, flux, workers) -> None:
-    """Extract and print stage times and accuracy."""
+def timed(path, stars, settings):
+    """Extract, write, and print the time of each stage and the memory."""
     marks = []
 
     def progress(fraction, text):
@@ -111,29 +72,75 @@ def report(path, stars, flux, workers) -> None:
         if not marks or marks[-1][0] != stage:
             marks.append((stage, time.perf_counter()))
 
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     with MuseCube.open(path) as cube:
-        result = extract(cube, stars, Settings(workers=workers), progress=progress)
+        result = extract(cube, stars, settings, progress=progress)
+    marks.append(("Writing the spectra", time.perf_counter()))
+    write_spectrum_table(result.spectra, path.with_name("spectra.fits"))
     stop = time.perf_counter()
     for (stage, begin), (_, end) in zip(marks, [*marks[1:], ("", stop)], strict=True):
         print(f"  {end - begin:7.1f} s  {stage}")
-    print(f"  {stop - start:7.1f} s  all; {' '.join(result.notes)}")
-    index = {name: i for i, name in enumerate(stars.star_id)}
-    rows = np.array([index[s.star_id] for s in result.spectra])
-    measured = np.stack([s.flux for s in result.spectra])
-    ivar = np.stack([s.ivar for s in result.spectra])
-    alone = np.array([not s.meta["multistar"] for s in result.spectra])
-    truth = flux[rows]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"  {stop - start:7.1f} s  all, {time.process_time() - cpu:.0f} s of CPU, {memory:.2f} GB of memory at most")
+    print(f"  {' '.join(result.notes)}")
+    return result
+
+
+def accuracy(path, result, mock) -> None:
+    """Print biases, scatter against the photon bound, and pulls."""
+    rows = np.array([int(s.star_id[1:]) for s in result.spectra])
+    measured, ivar = (np.stack([getattr(s, name) for s in result.spectra]) for name in ("flux", "ivar"))
+    meta = {name: np.array([s.meta[name] for s in result.spectra]) for name in ("multistar", "contamination")}
+    truth, wave = mock.flux[rows], result.spectra[0].wave
+    if mock.psf != "moffat":
+        layers = np.linspace(0, wave.size - 1, 25).astype(int)
+        share = [ours_within(result.psf, wave[i]) / mock.within(WITHIN, mock.t[i]) for i in layers]
+        scale = np.interp(wave, wave[layers], share)
+        measured, ivar = measured * scale, ivar / scale**2
+        print(f"  flux within {WITHIN / 5:.0f} arcsec, as the PSF has it:")
     pull = np.nanstd((measured - truth) * np.sqrt(ivar), axis=1)
-    ratio = np.nanmean(measured / truth - 1.0, axis=1)
+    weight = np.where(ivar > 0, truth**2 * ivar, 0.0)
+    ratio = np.nansum(weight * (measured / truth - 1.0), axis=1) / weight.sum(1)
+    single, mag = ~meta["multistar"], mock.mag[rows]
     for low, high in ((14, 16), (16, 18), (18, 20), (20, 22)):
-        some = (stars.mag[rows] >= low) & (stars.mag[rows] < high) & alone
+        some = (mag >= low) & (mag < high) & single
         if some.any():
             bias, spread = np.median(ratio[some]), 1.4826 * np.median(np.abs(ratio[some] - np.median(ratio[some])))
             print(
                 f"  mag {low}-{high}: {some.sum():4d} stars, mean-spectrum bias {100 * bias:+.3f} %, "
                 f"scatter {100 * spread:.2f} %, pull {np.median(pull[some]):.3f}"
             )
+    bright = np.flatnonzero(single & (mag < 18) & (meta["contamination"] < 0.1))
+    if bright.size == 0:
+        return
+    sums = [
+        np.nansum((weight * (measured / truth - 1.0))[bright][:, part]) / weight[bright][:, part].sum()
+        for part in parts(wave.size)
+    ]
+    print(
+        f"  {bright.size} bright, unblended stars: bias by wavelength "
+        + " ".join(f"{100 * s:+.3f}" for s in sums)
+        + " %"
+    )
+    bound, formal = [], []
+    with MuseCube.open(path) as cube:
+        for i in np.linspace(0, wave.size - 1, 8).astype(int)[1:-1]:
+            weights = cube.block(int(i), int(i) + 1).ivar[0]
+            bound.append(mock.bound(1.0 / np.where(weights > 0, weights, np.nan), i)[rows[bright]])
+            formal.append(1.0 / np.sqrt(np.where(ivar[bright, i] > 0, ivar[bright, i], np.nan)))
+    above = np.nanmedian(np.array(formal) / np.array(bound))
+    print(f"  .. scatter {np.median(pull[bright]) * above:.3f} of the photon bound, pull {np.median(pull[bright]):.3f}")
+
+
+def parts(n):
+    """Return six parts of the wavelength range."""
+    return [slice(a, b) for a, b in zip(*(lambda e: (e[:-1], e[1:]))(np.linspace(0, n, 7).astype(int)), strict=True)]
+
+
+def ours_within(psf, wave):
+    """Return the share of a star's light within `WITHIN` spaxels for the fitted PSF."""
+    dy, dx = np.mgrid[-WITHIN - 1 : WITHIN + 1.01 : 0.25, -WITHIN - 1 : WITHIN + 1.01 : 0.25]
+    return float(psf.at(wave)(dx, dy)[np.hypot(dx, dy) <= WITHIN].sum()) / 16.0
 
 
 if __name__ == "__main__":
