@@ -95,7 +95,7 @@ def extract_with_pampelmuse(
     if stars is None:
         raise StellacubeError("PampelMUSE extracts the stars of a list, and there is none.", "Give a star list.")
     registration = register(cube, stars, overview.white, settings.registration, cancelled=cancelled)
-    sources = select_sources(
+    sources, field_notes = select_sources(
         stars, registration.x, registration.y, field_image(cube, overview.white), registration.fwhm, settings.sources,
         settings.psf,
     )  # fmt: skip
@@ -117,7 +117,8 @@ def extract_with_pampelmuse(
     if checkpoint is not None:
         checkpoint.save("registration", registration.to_arrays())
         checkpoint.save("psf", psf.to_arrays())
-    notes = (*registration.notes, f"{kept.sum()} of {kept.size} stars were extracted by PampelMUSE ({program}).")
+    said = f"{kept.sum()} of {kept.size} stars were extracted by PampelMUSE ({program})."
+    notes = (*registration.notes, *field_notes, said)
     return Extraction(spectra, sources, psf, registration, np.full((ny, nx), np.nan, np.float32), notes)
 
 
