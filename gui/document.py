@@ -65,6 +65,8 @@ class Document(QObject):
     """A list of `ShownSpectrum`."""
     gradients_ready = Signal(str, object)
     """A star's name and its `GradientSpectra`."""
+    queue_given = Signal(object)
+    """Several cubes with their star lists, to be run one after another."""
     read_failed = Signal(object)
     """A `Failure`."""
 
@@ -176,6 +178,8 @@ class Document(QObject):
             self._start_overview()
         for note in opened.notes:
             self.noted.emit(note)
+        if opened.queue:
+            self.queue_given.emit(opened.queue)
 
     def _take_stars(self, opened: Opened) -> None:
         if opened.session is not None:

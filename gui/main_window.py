@@ -20,11 +20,13 @@ from PySide6.QtWidgets import QFileDialog, QLineEdit, QMainWindow, QMenu
 from gui.actions import ACTIONS, build_actions
 from gui.dialogs import DetailsDialog, RunDialog, ShortcutSheet
 from gui.document import Document
-from gui.jobs import Job, JobRunner
+from gui.jobs import JobRunner
 from gui.notifications import Notification, Notifications
 from gui.opening import FITS, LISTS, SESSION
 from gui.overlays import DropSign, NoticeBar
-from gui.running import FORMATS, export_path, export_stage, run_stage
+from gui.running import beside
+from gui.runs import Runs, Task
+from gui.saving import SaveCommands
 from gui.selection import Selection
 from gui.settings import Preferences
 from gui.theme import GRID, Theme, ThemeManager, application_icon, icon
@@ -43,7 +45,7 @@ class MainWindow(QMainWindow):
         self.runner = JobRunner(self)
         self.document = Document(self.runner, self)
         self.selection = Selection(self)
-        self._run_job: Job | None = None
+        self.runs = Runs(self.runner, self.document, self.notifications, self)
         self._closed = False
         self.setWindowIcon(application_icon())
         self.setContentsMargins(GRID, 0, GRID, 0)
@@ -52,6 +54,7 @@ class MainWindow(QMainWindow):
         self.setFocus()  # no button is marked before the keyboard is used
         self.setUnifiedTitleAndToolBarOnMac(True)
         self.workspaces = Workspaces(self)
+        self.commands = SaveCommands(self)
         self.actions_by_id, menus = build_actions(self, self._slots())
         self._build_menus(menus)
         self.progress = ProgressView(self.runner)
@@ -70,11 +73,16 @@ class MainWindow(QMainWindow):
         """Return what every action of the table calls."""
         image, stars = self.workspaces.image, self.workspaces.stars
         return {
-            "open": self.choose_files, "open_folder": self.choose_folder, "export": self.choose_export,
+            "open": self.choose_files, "open_folder": self.choose_folder, "export": self.commands.choose_export,
             "close_field": self.close_field, "quit": self.close, "run": self.ask_run, "cancel": self.cancel,
             "look": partial(self.workspaces.show, "look"), "explore": partial(self.workspaces.show, "explore"),
             "plan": partial(self.workspaces.show, "plan"), "white": partial(image.show_picture, "white"),
             "slice": partial(image.show_picture, "slice"), "residual": partial(image.show_picture, "residual"),
+            "snr": partial(image.show_picture, "snr"), "noise": partial(image.show_picture, "noise"),
+            "colour": partial(image.show_picture, "colour"), "bands": self.choose_bands,
+            "blink": image.comparison.toggle_blink, "play": image.wave_bar.play.toggle,
+            "edit_stars": image.editor.button.toggle, "delete_star": image.editor.delete,
+            "save_stars": self.commands.save_stars, "save_image": self.commands.save_image,
             "next": partial(image.step, 1), "previous": partial(image.step, -1), "whole": image.view.show_all,
             "undo": self.workspaces.spectrum.undo.undo, "redo": self.workspaces.spectrum.undo.redo,
             "mask": self.workspaces.spectrum.masking.button.toggle, "refit": self.workspaces.spectrum.masking.start,
@@ -118,6 +126,10 @@ class MainWindow(QMainWindow):
         self.document.read_failed.connect(self.notifications.failure)
         self.runner.started.connect(self._update_state)
         self.runner.ended.connect(self._update_state)
+        self.runs.changed.connect(self._update_state)
+        self.document.queue_given.connect(self.queue_cubes)
+        self.workspaces.queue.wanted.connect(self.show_task)
+        self.workspaces.image.editor.begun.connect(self._on_editing)
         self.notifications.posted.connect(self.notice.show_notification)
         self.notifications.posted.connect(self.status.show_notification)
         self.notice.details_requested.connect(self.show_details)
@@ -154,20 +166,30 @@ class MainWindow(QMainWindow):
         title = document.title
         self.setWindowTitle(f"{title} – Stellacube" if title else "Stellacube")
         self.progress.set_title(title)
-        running = self._run_job is not None
+        running = self.runs.running
         actions["run"].setEnabled((document.cube is not None or bool(document.spectra)) and not running)
         actions["export"].setEnabled(document.catalogue is not None)
         actions["close_field"].setEnabled(not document.empty and not running)
         actions["cancel"].setEnabled(bool(self.runner.jobs))
-        for name in ("white", "slice", "whole", "aperture", "next", "previous"):
+        for name in ("white", "slice", "snr", "noise", "colour", "bands", "blink", "play", "whole", "aperture", "next",
+                     "previous", "edit_stars", "save_image"):  # fmt: skip
             actions[name].setEnabled(document.cube is not None)
         actions["residual"].setEnabled(document.residual is not None)
+        actions["save_stars"].setEnabled(document.edited is not None)
+        actions["delete_star"].setEnabled(self.workspaces.image.editor.active)
         actions["undo"].setEnabled(self.workspaces.spectrum.undo.canUndo())
         actions["redo"].setEnabled(self.workspaces.spectrum.undo.canRedo())
         for name in ("mask", "refit"):
             actions[name].setEnabled(document.session is not None)
         for name in ("next_star", "previous_star", "filter"):
             actions[name].setEnabled(document.rows is not None)
+
+    @Slot(str)
+    def _on_editing(self, help_text: str) -> None:
+        """Say how stars are edited."""
+        self._update_state()
+        if help_text:
+            self.notifications.info(help_text)
 
     @Slot(str)
     def _on_workspace(self, name: str) -> None:
@@ -192,9 +214,6 @@ class MainWindow(QMainWindow):
     def open_paths(self, paths: list[Path]) -> None:
         """Open cubes, lists, spectra or a session."""
         if self._closed:
-            return
-        if self._run_job is not None:
-            self.notifications.warning("A run is going on.", "Wait for it, or cancel it first.")
             return
         self.preferences.folder = paths[0].parent
         for path in reversed(paths):
@@ -262,69 +281,30 @@ class MainWindow(QMainWindow):
 
     @Slot(object, bool)
     def start_run(self, out: Path, replace: bool = False) -> None:
-        """Run the whole way on what is open."""
+        """Run the whole way on what is open; stars that were changed by hand go in as they are now."""
         document = self.document
-        stage = partial(run_stage, document.cube_path, document.stars_path, document.spectra, out, replace)
-        self._run_job = self.runner.start(
-            "Running",
-            stage,
-            succeeded=self._on_run_succeeded,
-            failed=self._on_run_failed,
-            cancelled=self._on_run_cancelled,
-        )
-        self._run_job.ended.connect(self._on_run_ended)
-        self.notifications.info(f"Run started; the results go to {out}.")
-        self._update_state()
+        stars = document.edited or document.stars_path
+        self.runs.start(Task(document.cube_path, stars, document.spectra, out, replace))
 
     @Slot(object)
-    def _on_run_succeeded(self, result: object) -> None:
-        from processing.pipeline import RunResult
-
-        assert isinstance(result, RunResult)
-        for note in result.notes:
-            self.notifications.info(note)
-        seconds = sum(result.seconds.values())
-        self.notifications.info(f"{len(result.catalogue):n} stars done in {_duration(seconds)}.")
-        self.document.show_run(result.session, self.notifications.failure)
+    def queue_cubes(self, pairs: tuple[tuple[Path, Path | None], ...]) -> None:
+        """Put cubes with their lists into the queue, each to write into a folder beside it."""
+        for cube, stars in pairs:
+            self.runs.add(Task(cube, stars, (), beside(cube)))
+        self.workspaces.docks["queue"].show()
 
     @Slot(object)
-    def _on_run_failed(self, failure: object) -> None:
-        self.notifications.failure(failure)  # type: ignore[arg-type]
-
-    @Slot()
-    def _on_run_cancelled(self) -> None:
-        self.notifications.info(
-            "Cancelled. What was finished is kept: a new run into the same folder goes on from there."
-        )
-
-    @Slot()
-    def _on_run_ended(self) -> None:
-        self._run_job = None
-        self._update_state()
+    def show_task(self, task: Task) -> None:
+        """Show the results of a run in the queue, or its cube where there are none yet."""
+        paths = [path for path in (task.cube, task.stars) if isinstance(path, Path)]
+        self.open_paths([task.session] if task.session.is_file() else paths)
 
     @Slot()
     def cancel(self) -> None:
         """Stop what is going on."""
+        self.runs.cancel()
         self.runner.cancel_all()
         self.progress.show_stopping()
-
-    @Slot()
-    def choose_export(self) -> None:
-        """Ask where to save the catalogue, then save it."""
-        start = self.preferences.folder / f"{self.document.title}_catalogue.csv"
-        name, chosen = QFileDialog.getSaveFileName(self, "Export catalogue", str(start), ";;".join(FORMATS.values()))
-        if name:
-            self.export(export_path(name, chosen))
-
-    def export(self, path: Path) -> None:
-        """Save the catalogue in the format of the path's suffix."""
-        if self.document.catalogue is not None:
-            stage = partial(export_stage, self.document.catalogue, path)
-            self.runner.start("Saving", stage, succeeded=self._on_exported, failed=self.notifications.failure)
-
-    @Slot(object)
-    def _on_exported(self, path: object) -> None:
-        self.notifications.info(f"Saved {path}.")
 
     # The rest
 
@@ -337,6 +317,13 @@ class MainWindow(QMainWindow):
     def show_details(self, notification: Notification) -> None:
         """Show what exactly went wrong."""
         DetailsDialog(notification, self).open()
+
+    @Slot()
+    def choose_bands(self) -> None:
+        """Ask which bands are shown as red, green and blue."""
+        from gui.bands_dialog import BandsDialog
+
+        BandsDialog(self.document, self.selection, self.workspaces.image, self).open()
 
     @Slot()
     def show_shortcuts(self) -> None:
@@ -369,8 +356,3 @@ class MainWindow(QMainWindow):
 def _local_paths(event: QDropEvent) -> list[Path]:
     """Return the local files of a drop."""
     return [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

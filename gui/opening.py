@@ -35,7 +35,9 @@ class Choice:
     session: Path | None = None
     spectra: tuple[Path, ...] = ()
     left: tuple[Path, ...] = ()
-    """Paths of a kind that was given more than once: only the first is opened."""
+    """Lists that belong to none of the cubes."""
+    queue: tuple[tuple[Path, Path | None], ...] = ()
+    """Several cubes, each with its star list, to be run one after another; the first is shown."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Opened:
     """What they hold."""
     cube_path: Path | None = None
     stars_path: Path | None = None
+    queue: tuple[tuple[Path, Path | None], ...] = ()
+    """Several cubes with their lists, to be run one after another."""
     notes: tuple[str, ...] = ()
 
 
@@ -72,9 +76,30 @@ def sort_out(paths: Sequence[Path]) -> Choice:
         raise StellacubeError("A session opens alone: it brings its own cube and stars.", "Drop one session by itself.")
     if found["cube"] and found["spectra"]:
         raise StellacubeError("A cube and spectra cannot be opened together.", "Drop either the cube or the spectra.")
-    left = (*found["cube"][1:], *found["stars"][1:])
-    first = {kind: next(iter(found[kind]), None) for kind in ("cube", "stars", "session")}
-    return Choice(**first, spectra=tuple(found["spectra"]), left=left)
+    cubes, lists = list(dict.fromkeys(found["cube"])), found["stars"]
+    session = next(iter(found["session"]), None)
+    if len(cubes) < 2:
+        stars = next(iter(lists), None)
+        return Choice(next(iter(cubes), None), stars, session, tuple(found["spectra"]), tuple(lists[1:]))
+    queue = tuple((cube, list_of(cube, lists)) for cube in cubes)
+    taken = [stars for _, stars in queue]
+    return Choice(*queue[0], left=tuple(path for path in lists if path not in taken), queue=queue)
+
+
+def list_of(cube: Path, lists: Sequence[Path]) -> Path | None:
+    """Return the star list of a cube: the only one, else the one whose name begins like the cube's."""
+    if len(lists) < 2:
+        return next(iter(lists), None)
+    stem = cube.name.partition(".")[0].casefold()
+    alike = {path: _alike(stem, path.name.casefold()) for path in lists}
+    best = max(alike, key=lambda path: alike[path])
+    rivals = sum(length == alike[best] for length in alike.values())
+    return best if alike[best] >= max(3, len(stem) // 2) and rivals == 1 else None
+
+
+def _alike(one: str, other: str) -> int:
+    """Return how many characters two names have in common at their beginning."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _kind(path: Path) -> str:
@@ -136,7 +161,9 @@ def open_paths(
     """
     progress(0.0, "Looking at the files")
     choice = sort_out(paths)
-    notes = tuple(f"{p.name} was left: one file of its kind at a time." for p in choice.left)
+    notes = tuple(f"{p.name} was left: one star list per cube." for p in choice.left)
+    if choice.queue:
+        notes += (f"{len(choice.queue)} cubes wait in the queue (View, Panels, Queue); the first one is shown.",)
     stop_if(cancelled)
     if choice.session:
         return open_session(choice.session)
@@ -165,7 +192,7 @@ def open_paths(
         notes += said
     return Opened(
         opened, stars, rows=rows, spectra=choice.spectra, loaded=loaded, cube_path=choice.cube,
-        stars_path=choice.stars, notes=notes,
+        stars_path=choice.stars, queue=choice.queue, notes=notes,
     )  # fmt: skip
 
 

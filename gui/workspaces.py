@@ -13,6 +13,7 @@ from gui.panels.image import ImagePanel
 from gui.panels.labels import LabelsPanel
 from gui.panels.log import LogPanel
 from gui.panels.panel import Panel, Segments
+from gui.panels.queue import QueuePanel
 from gui.panels.spectrum import SpectrumPanel
 from gui.panels.stars import StarsPanel
 from gui.settings import Preferences
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from gui.main_window import MainWindow
     from gui.panels.planner import PlannerPanel
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 SHOWN = {
     "look": ("image", "spectrum", "stars", "diagrams"),
     "explore": ("diagrams", "spectrum", "stars", "labels"),
@@ -44,16 +45,17 @@ class Workspaces(QObject):
         self._window = window
         document, selection, themes = window.document, window.selection, window.themes
         self.undo = QUndoStack(self)
-        self.image = ImagePanel(document, selection, themes, window.preferences)
+        self.image = ImagePanel(document, selection, themes, window.preferences, self.undo)
         self.spectrum = SpectrumPanel(document, selection, themes, window.runner, window.preferences, self.undo)
         self.stars = StarsPanel(document, selection, themes)
         self.diagrams = DiagramsPanel(document, selection, themes)
         self.labels = LabelsPanel(document, selection, themes)
         self.image.preview_ended.connect(self.spectrum.end_preview)
+        self.queue = QueuePanel(window.runs, themes)
         self.log = LogPanel(window.notifications, themes)
         self.docks: dict[str, QDockWidget] = {}
         window.setDockNestingEnabled(True)
-        for panel in (self.image, self.spectrum, self.stars, self.diagrams, self.labels, self.log):
+        for panel in (self.image, self.spectrum, self.stars, self.diagrams, self.labels, self.queue, self.log):
             self._add_panel(panel)
         self._add_planner()
         self.segments = Segments(CHOICES)
@@ -177,9 +179,10 @@ class Workspaces(QObject):
             window.splitDockWidget(docks[first], docks[second], across)
             window.addDockWidget(bottom, docks[low[0]])
             window.splitDockWidget(docks[low[0]], docks[low[1]], across)
-            window.splitDockWidget(docks[low[0]], docks["log"], across)
+            for other in ("queue", "log"):
+                window.splitDockWidget(docks[low[0]], docks[other], across)
         else:
-            for other in ("image", "spectrum", "stars", "diagrams", "labels", "log"):
+            for other in ("image", "spectrum", "stars", "diagrams", "labels", "queue", "log"):
                 window.addDockWidget(bottom, docks[other])
         for rest in docks:
             if window.dockWidgetArea(docks[rest]) == Qt.DockWidgetArea.NoDockWidgetArea:

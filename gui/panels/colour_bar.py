@@ -1,4 +1,4 @@
-"""The colour bar beside an image: its two limits are dragged with the mouse or typed."""
+"""The colour bar beside an image, with the histogram of its values; the two limits are dragged with the mouse."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import math
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
+from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gui.theme import Theme
 
 BAR = 12
+HISTOGRAM = 20
+"""Width of the histogram left of the bar."""
+BINS = 80
 MARGIN = 10
 
 
@@ -49,21 +52,27 @@ class ColourBar(QWidget):
         self.setToolTip("Drag the upper or lower half to change the limits; double-click to reset them")
         self.setAccessibleName("Colour bar")
         self._low, self._high = 0.0, 1.0
+        self._sample = np.empty(0)
         self._image = QImage()
+        self._blank = False
         self._text = self._line = QColor("black")
         self._grip: tuple[float, float, float, bool] | None = None
 
     def sizeHint(self) -> QSize:
         """Room for the bar and five-digit numbers."""
-        return QSize(BAR + 14 + self.fontMetrics().horizontalAdvance("−000"), 100)
+        return QSize(HISTOGRAM + BAR + 14 + self.fontMetrics().horizontalAdvance("−000"), 100)
 
     def set_theme(self, theme: Theme) -> None:
         """Take on the theme's text colour."""
         self._text, self._line = QColor(theme.muted), QColor(theme.line)
         self.update()
 
-    def set_colours(self, table: np.ndarray) -> None:
-        """Show a colour table, shape (n, 3 or 4), uint8."""
+    def set_colours(self, table: np.ndarray | None) -> None:
+        """Show a colour table, shape (n, 3 or 4), uint8; None for an image that has colours of its own."""
+        self._blank = table is None
+        if table is None:
+            self.update()
+            return
         column = np.ascontiguousarray(table[::-16, :3]).reshape(-1, 1, 3)
         data = column.tobytes()
         self._image = QImage(data, 1, len(column), 3, QImage.Format.Format_RGB888).copy()
@@ -74,12 +83,37 @@ class ColourBar(QWidget):
         self._low, self._high = low, high
         self.update()
 
+    def set_sample(self, sample: np.ndarray) -> None:
+        """Take the image's values, sorted, for the histogram."""
+        self._sample = sample
+        self.update()
+
+    def _draw_histogram(self, painter: QPainter, bar: QRectF) -> None:
+        """Draw how many pixels have each value, on a logarithmic scale, from the bar to the left."""
+        edges = np.linspace(self._low, self._high, BINS + 1)
+        counts = np.log1p(np.diff(np.searchsorted(self._sample, edges)))
+        if not counts.any():
+            return
+        lengths = HISTOGRAM * counts / counts.max()
+        outline = QPolygonF([QPointF(bar.left() - 2, bar.bottom())])
+        for n, length in enumerate(lengths.tolist()):
+            for edge in (n, n + 1):
+                outline.append(QPointF(bar.left() - 2 - length, bar.bottom() - edge / BINS * bar.height()))
+        outline.append(QPointF(bar.left() - 2, bar.top()))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._line)
+        painter.drawPolygon(outline)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the colours and a few values."""
+        if self._blank:
+            return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         bar = self._bar()
         painter.drawImage(bar, self._image)
+        self._draw_histogram(painter, bar)
         painter.setPen(QPen(self._line, 1))
         painter.drawRect(bar)
         font = self.font()
@@ -126,4 +160,4 @@ class ColourBar(QWidget):
         self.limits_dragged.emit(self._low, self._low + (self._high - self._low) * factor)
 
     def _bar(self) -> QRectF:
-        return QRectF(4, MARGIN, BAR, max(1, self.height() - 2 * MARGIN))
+        return QRectF(HISTOGRAM + 4, MARGIN, BAR, max(1, self.height() - 2 * MARGIN))

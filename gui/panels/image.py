@@ -1,40 +1,29 @@
-"""The image panel: white light, a slice or the residual of the extraction, with stretch, limits and wavelength."""
+"""The image panel: one picture of the field, or two, with stars on it, stretch, limits and wavelength."""
 
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
-import pyqtgraph as pg
-from PySide6.QtCore import QSize, Qt, Signal, Slot
-from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QPixmap
-from PySide6.QtWidgets import (
-    QAbstractSpinBox,
-    QDoubleSpinBox,
-    QHBoxLayout,
-    QMenu,
-    QSlider,
-    QSpinBox,
-    QToolButton,
-    QVBoxLayout,
-)
+from PySide6.QtCore import QSize, Signal, Slot
+from PySide6.QtGui import QUndoStack
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout
 
-from gui.display import COLOUR_MAPS, LIMITS, STRETCHES, colour_table, sexagesimal, sky_directions
-from gui.document import Document, Picture, ShownImage
+from gui.display import sexagesimal, sky_directions
+from gui.document import Document
 from gui.panels.aperture_tool import ApertureTool
 from gui.panels.colour_bar import ColourBar, short
-from gui.panels.panel import EmptyState, Panel, Segments
+from gui.panels.comparison import Comparison
+from gui.panels.display_menu import DisplayMenu
+from gui.panels.panel import EmptyState, Panel
+from gui.panels.picture_choice import BY_LAYER, TITLES, PictureChoice
 from gui.panels.sky_view import SkyView
+from gui.panels.star_editor import StarEditor
+from gui.panels.wave_bar import WaveBar
+from gui.reading import Picture, ShownImage
 from gui.selection import Band, Selection
 from gui.settings import Preferences
 from gui.theme import GRID, Theme, ThemeManager, icon
-
-PICTURES = (
-    ("white", "White", "White light: the mean over all wavelengths (W)"),
-    ("slice", "Slice", "One wavelength (S)"),
-    ("residual", "Residual", "What the extraction left over, after a run (R)"),
-)
 
 
 class ImagePanel(Panel):
@@ -48,7 +37,12 @@ class ImagePanel(Panel):
     """The mouse has left the image."""
 
     def __init__(
-        self, document: Document, selection: Selection, themes: ThemeManager, preferences: Preferences
+        self,
+        document: Document,
+        selection: Selection,
+        themes: ThemeManager,
+        preferences: Preferences,
+        undo: QUndoStack,
     ) -> None:
         super().__init__(
             themes,
@@ -56,214 +50,216 @@ class ImagePanel(Panel):
                 "cube", "Drop a MUSE cube here", "or a star list, a folder of spectra, a Stellacube session – anywhere"
             ),
         )
-        self._document, self._selection, self._preferences = document, selection, preferences
+        self._document, self._selection = document, selection
         self._shown: ShownImage | None = None
         self._manual: tuple[float, float] | None = None
-        self._stretch = self._remembered("stretch", STRETCHES, "asinh")
-        self._rule = self._remembered("limits", LIMITS, "99.5 %")
-        self._colours = self._remembered("colours", COLOUR_MAPS, "grey")
+        self.view = SkyView()
+        self.pictures = PictureChoice()
+        self.comparison = Comparison(self.pictures.menu, self.view)
+        self.look = DisplayMenu(self, preferences)
+        self.editor = StarEditor(document, selection, self.view, undo)
+        self._build_menu()
+        self.aperture = ApertureTool(document, selection, self.view, self.sky)
+        self.bar = ColourBar()
+        self.wave_bar = WaveBar()
+        self.slider, self.wave, self.layer = self.wave_bar.slider, self.wave_bar.angstrom, self.wave_bar.layer
         self._build()
+        self._connect()
+        self._update_colours()
+        self.finish()
+
+    # Building
+
+    def _build_menu(self) -> None:
+        menu = self.look.menu
+        self.rings = menu.addAction("Rings around stars")
+        self.rings.setCheckable(True)
+        self.rings.setChecked(True)
+        self.sky = menu.addAction("Sky annulus around the aperture")
+        menu.addAction("Whole field").triggered.connect(self._on_whole_field)
+
+    def _build(self) -> None:
+        tools = self.header.tools
+        tools.addStretch(1)
+        for widget in (self.editor.button, self.aperture.button, self.pictures, self.look.button):
+            tools.addWidget(widget)
+        self.header.optional += [self.aperture.button, self.editor.button]
+        middle = QHBoxLayout()
+        middle.setSpacing(4)
+        middle.addWidget(self.view, 1)
+        middle.addWidget(self.comparison.view, 1)
+        middle.addWidget(self.bar)
+        column = QVBoxLayout(self.body)
+        column.setContentsMargins(0, 0, 0, GRID)
+        column.setSpacing(GRID)
+        column.addLayout(middle, 1)
+        column.addWidget(self.wave_bar)
+
+    def _connect(self) -> None:
+        document, selection = self._document, self._selection
         document.cube_changed.connect(self._on_cube)
         document.overview_changed.connect(self._on_overview)
         document.rows_changed.connect(self._on_rows)
         document.results_changed.connect(self._on_results)
         document.image_ready.connect(self._on_image)
-        selection.star_changed.connect(self.view.mark_star)
-        selection.chosen_changed.connect(self.view.mark_chosen)
-        selection.spaxel_changed.connect(self.view.mark_spaxel)
+        document.other_ready.connect(self._on_other)
         selection.band_changed.connect(self._on_band)
         selection.wavelength_changed.connect(self._on_wavelength)
-        self._update_colours()
-        self.finish()
-
-    def _remembered(self, key: str, known: dict, default: str) -> str:
-        value = self._preferences.text(f"image/{key}", default)
-        return value if value in known else default
-
-    # Building
-
-    def _build(self) -> None:
-        self.pictures = Segments(PICTURES)
-        self.pictures.choose("white")
-        self.pictures.button("residual").setEnabled(False)
-        self.pictures.chosen.connect(self.show_picture)
-        self.display = QToolButton(popupMode=QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.display.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.display.setToolTip("Stretch, limits and colours of the image")
-        self.display.setAccessibleName("Display of the image")
-        self.display.setMenu(self._build_menu())
-        self.view = SkyView()
-        self.aperture = ApertureTool(self._document, self._selection, self.view, self.sky)
-        self.header.tools.addStretch(1)
-        self.header.tools.addWidget(self.aperture.button)
-        self.header.optional.append(self.aperture.button)
-        self.header.tools.addWidget(self.pictures)
-        self.header.tools.addWidget(self.display)
-        self.view.hovered.connect(self._on_hover)
-        self.view.clicked.connect(self._on_clicked)
-        self.view.star_clicked.connect(self._selection.set_star)
-        self.view.stepped.connect(self.step)
-        self.bar = ColourBar()
-        self.bar.limits_dragged.connect(self._on_limits_dragged)
-        self.bar.reset.connect(partial(self._choose, "limits", self._rule))
-        self._build_wavelength()
-        middle = QHBoxLayout()
-        middle.setSpacing(4)
-        middle.addWidget(self.view, 1)
-        middle.addWidget(self.bar)
-        bottom = QHBoxLayout()
-        bottom.setContentsMargins(12, 0, 12, 0)
-        bottom.setSpacing(GRID)
-        bottom.addWidget(self.slider, 1)
-        bottom.addWidget(self.wave)
-        bottom.addWidget(self.layer)
-        column = QVBoxLayout(self.body)
-        column.setContentsMargins(0, 0, 0, GRID)
-        column.setSpacing(GRID)
-        column.addLayout(middle, 1)
-        column.addLayout(bottom)
-
-    def _build_wavelength(self) -> None:
-        self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setAccessibleName("Wavelength")
-        self.slider.setToolTip("Wavelength of the slice (arrow keys: one layer; page keys: twenty)")
-        self.slider.setPageStep(20)
-        self.slider.valueChanged.connect(self._on_layer)
-        self.wave = QDoubleSpinBox(suffix=" Å", decimals=2)
-        self.wave.setAccessibleName("Wavelength in Angstrom")
-        self.wave.setToolTip("Wavelength of the slice in Angstrom")
-        self.wave.valueChanged.connect(self._on_wave_typed)
-        self.layer = QSpinBox()
-        self.layer.setAccessibleName("Layer")
-        self.layer.setToolTip("Layer of the cube, counted from 0")
-        self.layer.valueChanged.connect(self._on_layer)
-        for spin in (self.wave, self.layer):
-            spin.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-            spin.setKeyboardTracking(False)
-            spin.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.wave.setFixedWidth(104)
-        self.layer.setFixedWidth(60)
-
-    def _build_menu(self) -> QMenu:
-        menu = QMenu(self)
-        self._branches: dict[str, QMenu] = {}
-        for key, title, names, current in (
-            ("stretch", "Stretch", list(STRETCHES), self._stretch),
-            ("limits", "Limits", list(LIMITS), self._rule),
-            ("colours", "Colours", list(COLOUR_MAPS), self._colours),
-        ):
-            branch = self._branches[key] = menu.addMenu(title)
-            group = QActionGroup(branch)
-            for name in names:
-                action = QAction(name, branch, checkable=True, checked=name == current)
-                if key == "colours":
-                    action.setIcon(_strip(name))
-                action.triggered.connect(partial(self._choose, key, name))
-                group.addAction(action)
-                branch.addAction(action)
-        menu.addSeparator()
-        self.invert = menu.addAction("Dark stars on bright sky")
-        self.invert.setCheckable(True)
-        self.invert.setChecked(self._preferences.text("image/invert") == "yes")
-        self.invert.toggled.connect(self._on_invert)
-        self.rings = menu.addAction("Rings around stars")
-        self.rings.setCheckable(True)
-        self.rings.setChecked(True)
+        for view in (self.view, self.comparison.view):
+            selection.star_changed.connect(view.mark_star)
+            selection.chosen_changed.connect(view.mark_chosen)
+            selection.spaxel_changed.connect(view.mark_spaxel)
+            view.hovered.connect(self._on_hover)
+            view.clicked.connect(self._on_clicked)
+            view.star_clicked.connect(selection.set_star)
+            view.stepped.connect(self.step)
+        self.pictures.picked.connect(self.show_picture)
+        self.comparison.changed.connect(self._ask_other)
+        self.comparison.turned.connect(self._on_turned)
+        self.look.changed.connect(self._on_look)
         self.rings.toggled.connect(self._on_rings)
-        self.sky = menu.addAction("Sky annulus around the aperture")
-        menu.addAction("Whole field").triggered.connect(self._on_whole_field)
-        return menu
+        self.bar.limits_dragged.connect(self._on_limits_dragged)
+        self.bar.reset.connect(self._on_reset)
+        self.wave_bar.chosen.connect(self._choose_wavelength)
 
     def set_theme(self, theme: Theme) -> None:
         """Take on the colours of a theme."""
         self.bar.set_theme(theme)
-        self.display.setIcon(icon("display", theme))
+        self.wave_bar.set_theme(theme)
+        self.look.button.setIcon(icon("display", theme))
         self.aperture.button.setIcon(icon("aperture", theme))
+        self.editor.button.setIcon(icon("edit", theme))
 
     # What is shown
 
+    @property
+    def shown(self) -> ShownImage | None:
+        """The image that is shown; the first one where there are two."""
+        return self._shown
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Limits that were set by hand, or None."""
+        return self._manual
+
     def show_picture(self, picture: Picture) -> None:
-        """Show white light, the slice or the residual."""
-        if not self.pictures.button(picture).isEnabled():
+        """Show white light, the slice, the residual, the noise, S/N, or three bands in colour."""
+        if not self.pictures.available(picture):
             return
-        if picture != self.pictures.current or (self._shown and self._shown.picture != picture):
+        if picture != self.pictures.picture:
             self._manual = None
-        self.pictures.choose(picture)
-        self._update_colours()
+        self.pictures.show_picture(picture)
         self._ask()
 
     def step(self, layers: int) -> None:
         """Go some layers forward or back."""
-        self.slider.setValue(self.slider.value() + layers)
+        self.wave_bar.step(layers)
 
     def _ask(self) -> None:
         """Ask for the image that should be shown; the slice until white light is there."""
-        picture: Picture = self.pictures.current or "white"  # type: ignore[assignment]
+        picture = self.pictures.picture
         if picture == "white" and self._document.overview is None:
             picture = "slice"
         band = self._selection.band
         if picture == "slice" and band is not None:
-            self._document.ask_band(*band, self._rule)
+            self._document.ask_band(*band, self.look.rule)
         else:
-            self._document.ask_image(picture, self.slider.value(), self._rule)
+            self._document.ask_image(picture, self.slider.value(), self.look.rule)
+
+    @Slot()
+    def _ask_other(self) -> None:
+        """Ask for the picture to compare with."""
+        self._write_titles()
+        if self.comparison.mode != "off":
+            self._document.ask_other_image(self.comparison.picture, self.slider.value(), self.look.rule)
 
     @Slot()
     def _on_cube(self) -> None:
         cube = self._document.cube
         self._shown = self._manual = None
         self.view.clear_pixels()
+        self.comparison.view.clear_pixels()
         self.show_body(cube is not None)
-        self.pictures.choose("white")
+        self.pictures.show_picture("white")
         if cube is None:
+            self.comparison.set_mode("off")
             self.view.set_sky(None, None, math.nan)
             return
         self.view.set_sky(*sky_directions(cube))
-        n = cube.shape[0]
-        middle = n // 2
-        for control in (self.slider, self.layer):
-            control.blockSignals(True)
-            control.setRange(0, n - 1)
-            control.setValue(middle)
-            control.blockSignals(False)
-        self.wave.blockSignals(True)
-        self.wave.setRange(float(cube.wave[0]), float(cube.wave[-1]))
-        self.wave.setSingleStep(float(np.median(np.diff(cube.wave))) if n > 1 else 1.0)
-        self.wave.setValue(float(cube.wave[middle]))
-        self.wave.blockSignals(False)
+        middle = cube.shape[0] // 2
+        self.wave_bar.set_wave(cube.wave)
+        self.wave_bar.show_layer(middle)
         self._selection.set_wavelength(float(cube.wave[middle]))
-        self.pictures.choose("white")
+        self.pictures.show_picture("white")
         self._ask()
+        self._ask_other()
 
     @Slot()
     def _on_overview(self) -> None:
-        if self.pictures.current == "white":
+        if self.pictures.picture in ("white", "colour"):
             self._ask()
+        self._ask_other()
 
     @Slot()
     def _on_results(self) -> None:
         there = self._document.residual is not None
         self.pictures.button("residual").setEnabled(there)
-        if not there and self.pictures.current == "residual":
+        self.comparison.actions_by_picture["residual"].setEnabled(there)
+        if not there and self.pictures.picture == "residual":
             self.show_picture("white")
 
     @Slot()
     def _on_rows(self) -> None:
         rows = self._document.rows
-        if rows is None:
-            nothing = np.empty(0)
-            self.view.set_stars([], nothing, nothing, [])
-        else:
-            self.view.set_stars(rows.star_id.tolist(), rows.x, rows.y, rows.status.tolist())
-        self.view.mark_star(self._selection.star)
-        self.view.mark_chosen(self._selection.chosen)
+        for view in (self.view, self.comparison.view):
+            if rows is None:
+                nothing = np.empty(0)
+                view.set_stars([], nothing, nothing, [])
+            else:
+                view.set_stars(rows.star_id.tolist(), rows.x, rows.y, rows.status.tolist())
+            view.mark_star(self._selection.star)
+            view.mark_chosen(self._selection.chosen)
 
     @Slot(object)
     def _on_image(self, image: ShownImage) -> None:
         self._shown = image
-        low, high = self._manual or (image.low, image.high)
-        self.view.set_pixels(image.pixels, low, high)
+        if not self.comparison.second:
+            self._draw(image)
+
+    @Slot(object)
+    def _on_other(self, image: ShownImage) -> None:
+        self.comparison.image = image
+        if self.comparison.mode == "side":
+            self._put(self.comparison.view, image, (image.low, image.high))
+        elif self.comparison.second:
+            self._draw(image)
+
+    @Slot(bool)
+    def _on_turned(self, second: bool) -> None:
+        image = self.comparison.image if second else self._shown
+        if image is not None:
+            self._draw(image)
+
+    def _draw(self, image: ShownImage) -> None:
+        """Show an image in the first view, with its limits beside it."""
+        first = image is self._shown
+        low, high = self._manual if self._manual and first else (image.low, image.high)
+        self._put(self.view, image, (low, high))
         self.bar.set_limits(low, high)
+        self.bar.set_sample(image.sample)
         self._update_colours()
+        self._write_titles()
+
+    def _put(self, view: SkyView, image: ShownImage, limits: tuple[float, float]) -> None:
+        view.image.setLookupTable(None if image.picture == "colour" else self.look.table(image.picture))
+        view.set_pixels(image.pixels, *limits)
+
+    def _write_titles(self) -> None:
+        """Say in the images which is which, where there are two."""
+        compared, second = self.comparison.mode != "off", self.comparison.image
+        image = second if self.comparison.second else self._shown
+        self.view.set_title(TITLES[image.picture] if compared and image is not None else "")
+        self.comparison.view.set_title(TITLES[self.comparison.picture])
 
     # Wavelength
 
@@ -277,25 +273,12 @@ class ImagePanel(Panel):
         if wavelength != cube.wave[index]:  # a slice is a layer: everybody shows the wavelength of that
             self._selection.set_wavelength(float(cube.wave[index]))
             return
-        for control in (self.slider, self.layer):
-            control.blockSignals(True)
-            control.setValue(index)
-            control.blockSignals(False)
-        self.wave.blockSignals(True)
-        self.wave.setValue(float(cube.wave[index]))
-        self.wave.blockSignals(False)
-        self.show_picture("slice")
-
-    @Slot(int)
-    def _on_layer(self, index: int) -> None:
-        cube = self._document.cube
-        if cube is not None:
-            self._choose_wavelength(float(cube.wave[index]))
+        self.wave_bar.show_layer(index)
+        self.show_picture(self.pictures.picture if self.pictures.picture in BY_LAYER else "slice")
+        if self.comparison.picture in BY_LAYER:
+            self._ask_other()
 
     @Slot(float)
-    def _on_wave_typed(self, wavelength: float) -> None:
-        self._choose_wavelength(wavelength)
-
     def _choose_wavelength(self, wavelength: float) -> None:
         if wavelength == self._selection.wavelength:
             self._on_wavelength(wavelength)
@@ -305,48 +288,47 @@ class ImagePanel(Panel):
     def _on_band(self, band: Band | None) -> None:
         """Show the image of a band in place of a slice, or slices again."""
         self.pictures.button("slice").setText("Slice" if band is None else "Band")
-        if self._document.cube is not None and (band is not None or self.pictures.current == "slice"):
+        if self._document.cube is not None and (band is not None or self.pictures.picture == "slice"):
             self.show_picture("slice")
 
     # Display
 
-    def _choose(self, key: str, name: str, checked: bool = True) -> None:
-        """Take a stretch, a rule for the limits, or a colour map."""
-        setattr(self, {"stretch": "_stretch", "limits": "_rule", "colours": "_colours"}[key], name)
-        self._preferences.set_text(f"image/{key}", name)
+    @Slot(str)
+    def _on_look(self, key: str) -> None:
         if key == "limits":
             self._manual = None
             self._ask()
+            self._ask_other()
         self._update_colours()
+        if self.comparison.mode == "side" and self.comparison.image is not None:
+            self._on_other(self.comparison.image)
 
     def _update_colours(self) -> None:
-        residual = self._shown is not None and self._shown.picture == "residual"
-        name = "diverging" if residual else self._colours
-        stretch = "linear" if residual else self._stretch
-        table = colour_table(_colour_map(name), stretch, self.invert.isChecked() and not residual)
-        self.view.image.setLookupTable(table)
-        self.bar.set_colours(table)
-        limits = "manual" if self._manual else self._rule
-        for key, choice in (("stretch", stretch), ("limits", limits), ("colours", name)):
-            self._branches[key].setTitle(f"{key.capitalize()}: {choice}")
-        self.display.setText(f"{stretch}, {limits}")
+        shown = self.comparison.image if self.comparison.second else self._shown
+        picture = shown.picture if shown is not None else self.pictures.picture
+        table = self.look.table(picture)
+        self.view.image.setLookupTable(None if picture == "colour" else table)
+        self.bar.set_colours(None if picture == "colour" else table)
+        self.look.describe(picture, self._manual is not None)
 
     @Slot(float, float)
     def _on_limits_dragged(self, low: float, high: float) -> None:
-        if high > low:
+        if high > low and self._shown is not None and self._shown.picture != "colour":
             self._manual = (low, high)
-            self.view.image.setLevels(self._manual)
-            self.bar.set_limits(low, high)
-            self._update_colours()
+            self._draw(self._shown)
 
-    @Slot(bool)
-    def _on_invert(self, inverted: bool) -> None:
-        self._preferences.set_text("image/invert", "yes" if inverted else "no")
-        self._update_colours()
+    def set_limits(self, low: float, high: float) -> None:
+        """Show an image between limits set by hand."""
+        self._on_limits_dragged(low, high)
+
+    @Slot()
+    def _on_reset(self) -> None:
+        self._on_look("limits")
 
     @Slot(bool)
     def _on_rings(self, shown: bool) -> None:
         self.view.set_stars_visible(shown)
+        self.comparison.view.set_stars_visible(shown)
 
     @Slot()
     def _on_whole_field(self) -> None:
@@ -367,7 +349,7 @@ class ImagePanel(Panel):
             ra, dec = cube.pixel_to_world(x, y)
             parts.append(sexagesimal(float(ra), float(dec)))
         parts.append(f"x {x:.1f}  y {y:.1f}")
-        if self._shown is not None:
+        if self._shown is not None and self._shown.picture != "colour":
             value = self._shown.pixels[round(y), round(x)]
             parts.append(f"value {short(float(value))}" if math.isfinite(value) else "no value")
         star = self.view.star_at(x, y)
@@ -381,20 +363,11 @@ class ImagePanel(Panel):
 
     @Slot(float, float)
     def _on_clicked(self, x: float, y: float) -> None:
-        self._selection.set_spaxel((round(x), round(y)))
+        if self.editor.active:
+            self.editor.add(x, y)
+        else:
+            self._selection.set_spaxel((round(x), round(y)))
 
     def sizeHint(self) -> QSize:
         """About square."""
         return QSize(440, 440)
-
-
-def _colour_map(name: str) -> np.ndarray:
-    """Return a colour map, shape (256, 3), uint8."""
-    return pg.colormap.get(COLOUR_MAPS[name]).getLookupTable(0.0, 1.0, 256)[:, :3].astype(np.uint8)
-
-
-def _strip(name: str) -> QIcon:
-    """Return a small picture of a colour map."""
-    colours = np.ascontiguousarray(_colour_map(name)[None, ::8])
-    image = QImage(colours.tobytes(), colours.shape[1], 1, 3 * colours.shape[1], QImage.Format.Format_RGB888).copy()
-    return QIcon(QPixmap.fromImage(image.scaled(32, 16)))

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QFont, QKeyEvent, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QGraphicsPathItem, QWidget
 
 from gui.display import scale_bar
+from gui.panels.sky_box import SkyBox
 from gui.selection import Aperture
 from gui.theme import CANVAS, SELECTED, status_colour
 
@@ -33,8 +34,12 @@ class SkyView(pg.PlotWidget):
     stepped = Signal(int)
     """Layers to go forward (or back), by the arrow keys."""
 
+    star_dropped = Signal(str, float, float)
+    """A star that was dragged, and where it was let go."""
+
     def __init__(self) -> None:
-        super().__init__(background=CANVAS)
+        self.box = SkyBox()
+        super().__init__(background=CANVAS, viewBox=self.box)
         self.setAccessibleName("Image of the field")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setFrameShape(self.Shape.NoFrame)
@@ -42,7 +47,6 @@ class SkyView(pg.PlotWidget):
         self.hideButtons()
         self.hideAxis("left")
         self.hideAxis("bottom")
-        self.box: pg.ViewBox = self.getViewBox()
         self.box.setAspectLocked(True)
         self.box.setDefaultPadding(0.02)
         self.image = pg.ImageItem(axisOrder="row-major")
@@ -64,6 +68,8 @@ class SkyView(pg.PlotWidget):
         self._places = np.empty((0, 2))
         self.overlay = _Overlay(self)
         self.box.sigRangeChanged.connect(self._on_range)
+        self.box.star_dragged.connect(self._on_star_dragged)
+        self.box.star_dropped.connect(self._on_star_dropped)
         self.scene().sigMouseMoved.connect(self._on_moved)
         self.scene().sigMouseClicked.connect(self._on_clicked)
         self.viewport().installEventFilter(self)
@@ -71,9 +77,9 @@ class SkyView(pg.PlotWidget):
     # What is shown
 
     def set_pixels(self, pixels: np.ndarray, low: float, high: float) -> None:
-        """Show an image between two limits; the view stays where it is unless the size changes."""
-        ny, nx = pixels.shape
-        fresh = self.image.image is None or self.image.image.shape != pixels.shape
+        """Show an image between two limits, or (ny, nx, 3) colours; the view stays unless the size changes."""
+        ny, nx = pixels.shape[:2]
+        fresh = self.image.image is None or self.image.image.shape[:2] != (ny, nx)
         self.image.setImage(pixels, autoLevels=False, levels=(low, high))
         if fresh:
             self.image.setRect(QRectF(-0.5, -0.5, nx, ny))
@@ -148,12 +154,33 @@ class SkyView(pg.PlotWidget):
         corner = self.circle.pos()
         self.aperture_moved.emit(float(corner.x()) + radius, float(corner.y()) + radius, radius)
 
+    def set_title(self, title: str) -> None:
+        """Write what the image is into its corner; "" where the window says it elsewhere."""
+        self.overlay.title = title
+        self.overlay.update()
+
     def set_sky(self, north: tuple[float, float] | None, east: tuple[float, float] | None, pixel_scale: float) -> None:
         """Say where north and east are, as directions in pixels, and how many arcsec a pixel has (NaN: unknown)."""
         self.overlay.north, self.overlay.east, self.overlay.pixel_scale = north, east, pixel_scale
         self.overlay.update()
 
     # The mouse and the keys
+
+    def set_editing(self, editing: bool) -> None:
+        """Let a drag move the star under the mouse, or the view alone."""
+        self.box.star_under = self.star_at if editing else None
+        self.viewport().setCursor(Qt.CursorShape.CrossCursor if editing else Qt.CursorShape.ArrowCursor)
+
+    @Slot(str, float, float)
+    def _on_star_dragged(self, star: str, x: float, y: float) -> None:
+        self._ring.setData([x], [y], pen=pg.mkPen(SELECTED, width=2.4))
+
+    @Slot(str, float, float)
+    def _on_star_dropped(self, star: str, x: float, y: float) -> None:
+        if self._on_image(x, y):
+            self.star_dropped.emit(star, x, y)
+        else:
+            self.mark_star(star)
 
     def star_at(self, x: float, y: float) -> str:
         """Return the star whose ring is under a position, or ""."""
@@ -170,7 +197,7 @@ class SkyView(pg.PlotWidget):
     def _on_image(self, x: float, y: float) -> bool:
         if self.image.image is None:
             return False
-        ny, nx = self.image.image.shape
+        ny, nx = self.image.image.shape[:2]
         return -0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5
 
     def _on_moved(self, place: QPointF) -> None:
@@ -222,6 +249,7 @@ class _Overlay(QWidget):
         self.north: tuple[float, float] | None = None
         self.east: tuple[float, float] | None = None
         self.pixel_scale = math.nan
+        self.title = ""
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw light lines on a dark halo, readable on every image."""
@@ -235,6 +263,9 @@ class _Overlay(QWidget):
             self._draw_bar(painter)
         if self.north and self.east:
             self._draw_compass(painter)
+        if self.title:
+            width = painter.fontMetrics().horizontalAdvance(self.title)
+            _write(painter, QPointF(14 + width / 2, 18), self.title)
 
     def _draw_bar(self, painter: QPainter) -> None:
         per_point = self.pixel_scale * self._view.pixel()

@@ -179,7 +179,7 @@ class Bench:
         self.settle()
         gaps = Gaps()
         window.start_run(out, True)
-        self.until(lambda: window._run_job is None)
+        self.until(lambda: not window.runs.running)
         self.settle()
         self.rows.append(("event loop during a run", np.array(gaps.late)))
         gaps._timer.stop()

@@ -100,7 +100,7 @@ def test_files_are_told_apart_by_content(field, tmp_path: Path) -> None:
     assert (choice.cube, choice.stars) == (field.cube, table)
     assert sort_out([spectrum]).spectra == (spectrum,)
     assert sort_out([field.session]).session == field.session
-    assert sort_out([field.cube, field.cube]).left == (field.cube,)
+    assert sort_out([field.cube, field.cube]).queue == ()
     with pytest.raises(StellacubeError, match="cannot be opened together"):
         sort_out([field.cube, spectrum])
     with pytest.raises(StellacubeError, match="not there any more"):

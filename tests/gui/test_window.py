@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 from waiting import WAIT, settled
 
 import gui.main_window
+import gui.runs
 from gui.actions import ACTIONS
 from gui.dialogs import DetailsDialog, RunDialog, default_output
 from gui.main_window import MainWindow
@@ -230,11 +231,11 @@ def test_hovering_previews_a_spaxel_and_a_click_pins_it(opened, qtbot: QtBot) ->
 def test_stretch_limits_and_colours(opened, qtbot: QtBot) -> None:
     panel = opened.workspaces.image
     pixels = panel.view.image.image
-    panel._choose("limits", "min – max")
+    panel.look.choose("limits", "min – max")
     qtbot.waitUntil(lambda: panel.view.image.levels[1] == pytest.approx(np.nanmax(pixels)), timeout=WAIT)
-    panel._choose("stretch", "log")
-    panel._choose("colours", "viridis")
-    assert panel.display.text() == "log, min – max"
+    panel.look.choose("stretch", "log")
+    panel.look.choose("colours", "viridis")
+    assert panel.look.button.text() == "log, min – max"
     assert len({tuple(colour) for colour in panel.view.image.lut[:, :3]}) > 200
     panel.bar.limits_dragged.emit(1.0, 5.0)
     assert tuple(panel.view.image.levels) == (1.0, 5.0)
@@ -345,7 +346,7 @@ def test_a_run_is_shown_when_it_is_done(opened, field, monkeypatch, tmp_path, qt
         with Session.open(field.session, read_only=True) as session:
             return RunResult(field.session, session.catalogue(), (), ("The list was shifted.",), {"extraction": 75.0})
 
-    monkeypatch.setattr(gui.main_window, "run_stage", stage)
+    monkeypatch.setattr(gui.runs, "run_stage", stage)
     opened.start_run(tmp_path)
     assert not opened.actions_by_id["run"].isEnabled()
     qtbot.waitUntil(lambda: opened.document.catalogue is not None, timeout=WAIT)
@@ -359,7 +360,7 @@ def test_a_run_is_shown_when_it_is_done(opened, field, monkeypatch, tmp_path, qt
 
 def test_a_run_is_cancelled_by_the_button(opened, monkeypatch, tmp_path, qtbot: QtBot) -> None:
     begun = threading.Event()
-    monkeypatch.setattr(gui.main_window, "run_stage", endless(begun))
+    monkeypatch.setattr(gui.runs, "run_stage", endless(begun))
     opened.start_run(tmp_path)
     qtbot.waitUntil(begun.is_set, timeout=WAIT)
     assert opened.progress.button.isVisible()
@@ -388,7 +389,7 @@ def test_a_failed_run_says_why_with_details(opened, monkeypatch, tmp_path, qtbot
     def stage(*inputs: object, progress: Progress, cancelled: CancelCheck) -> None:
         raise StellacubeError("The output folder cannot be written.", "Choose another one.")
 
-    monkeypatch.setattr(gui.main_window, "run_stage", stage)
+    monkeypatch.setattr(gui.runs, "run_stage", stage)
     opened.start_run(tmp_path)
     qtbot.waitUntil(lambda: bool(said(opened, "error")), timeout=WAIT)
     assert opened.notice.sentence.text() == "The output folder cannot be written."
@@ -402,7 +403,7 @@ def test_a_failed_run_says_why_with_details(opened, monkeypatch, tmp_path, qtbot
 
 def test_closing_during_a_run_cancels_and_waits(opened, monkeypatch, tmp_path, qtbot: QtBot) -> None:
     begun = threading.Event()
-    monkeypatch.setattr(gui.main_window, "run_stage", endless(begun))
+    monkeypatch.setattr(gui.runs, "run_stage", endless(begun))
     opened.start_run(tmp_path)
     qtbot.waitUntil(begun.is_set, timeout=WAIT)
     opened.close()
@@ -420,7 +421,7 @@ def test_closing_while_a_file_is_being_opened(window, field, qtbot: QtBot) -> No
 @pytest.mark.parametrize(("suffix", "start"), [(".csv", b"stellar_id"), (".fits", b"SIMPLE"), (".xml", b"<?xml")])
 def test_export(finished, tmp_path, qtbot: QtBot, suffix: str, start: bytes) -> None:
     path = tmp_path / f"catalogue{suffix}"
-    finished.export(path)
+    finished.commands.export(path)
     qtbot.waitUntil(lambda: f"Saved {path}." in said(finished, "info"), timeout=WAIT)
     head = path.read_bytes()[:4000]
     assert start in head
