@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from processing.catalogue.table import Catalogue, build_catalogue
 from processing.errors import Cancelled, StellacubeError
+from processing.extraction.overlay import UnmatchedListError
 from processing.outputs import write_extraction, write_results
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
 from processing.project import RunInputs, describe, extraction_key, fit_key, open_project
@@ -147,6 +148,10 @@ class _Run:
             except Cancelled:
                 session.log("info", "The run was cancelled; what was finished is kept.")
                 raise
+            except UnmatchedListError as error:
+                drawn = error.drawn(inputs.output("registration.png"))
+                session.log("error", str(drawn))
+                raise drawn from error
             except StellacubeError as error:
                 session.log("error", str(error))
                 raise

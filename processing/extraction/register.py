@@ -10,6 +10,7 @@ import numpy as np
 from processing.checkpoint import Block
 from processing.errors import StellacubeError
 from processing.extraction.align import Aligner, Alignment, Terms
+from processing.extraction.overlay import Overlay, UnmatchedListError
 from processing.extraction.peaks import Peaks, cross_correlate, find_peaks, high_pass, match_peaks, measure_fwhm
 from processing.progress import CancelCheck, Progress, ignore, never, stop_if
 from processing.settings import RegistrationSettings
@@ -108,17 +109,20 @@ def register(
     stars : StarList
         Proper motions are applied to the cube's date where the list has them.
     white : ndarray, shape (ny, nx)
-        White-light image; NaN where there are no data.
+        Image in white light or the list's passband; NaN where there are no data.
     settings : RegistrationSettings
 
     Raises
     ------
+    UnmatchedListError
+        If the list cannot be matched to the image; it can draw both.
     StellacubeError
-        If no star of the list lies in the field, or the list cannot be matched to the image.
+        If no star of the list lies in the field.
     """
     _require_same_sky(cube, stars, white.shape)
     x, y = stars.positions(cube)
-    reach = settings.max_offset / (cube.pixel_scale if np.isfinite(cube.pixel_scale) else DEFAULT_SCALE)
+    scale = cube.pixel_scale if np.isfinite(cube.pixel_scale) else DEFAULT_SCALE
+    reach = settings.max_offset / scale
     _require_overlap(stars, x, y, white.shape, reach)
     progress(0.0, "Laying the star list over the cube")
     contrast = high_pass(white)
@@ -130,20 +134,22 @@ def register(
     bright = _near(x, y, stars.mag, white.shape, 0.1 * max(white.shape))
     peaks = find_peaks(contrast, fwhm)
     if _near(x, y, stars.mag, white.shape, reach).size < FEW_STARS:
-        return _few_stars(same, stars, bright, peaks, fwhm, reach)
+        return _few_stars(same, stars, bright, peaks, fwhm, reach, white)
     stop_if(cancelled)
     aligner = Aligner(white, np.stack([x, y], axis=1) - centre, _relative_flux(stars.mag), fwhm)
     as_is = aligner.fit(aligner.start(np.zeros((2, 3))), "none")
     best = _align(aligner, as_is, reach, settings, cancelled)
     if best.significance < CERTAIN and bright.size < FEW_STARS:
-        return _few_stars(same, stars, bright, peaks, fwhm, reach)
+        return _few_stars(same, stars, bright, peaks, fwhm, reach, white)
     if best.significance < CERTAIN and _by_chance(x, y, peaks, fwhm, white.shape) > CHANCE:
-        raise StellacubeError(
+        tried = _finish(same, best, centre)
+        raise UnmatchedListError(
             f"The star list {stars.source} does not match the image: where it fits best, "
             f"{np.hypot(*best.matrix[:, 2]):.0f} spaxels away, it explains "
             f"{100 * max(best.correlation, 0.0) ** 2:.0f} % of the image's structure.",
             "Check that list and cube belong together, raise registration.max_offset or max_rotation, or set "
             'registration.fit = "none" to trust the coordinates.',
+            Overlay(white, x, y, tried.x, tried.y, stars.mag, peaks.x, peaks.y, stars.source),
         )
     if best.significance < CERTAIN:
         best = as_is
@@ -154,10 +160,11 @@ def register(
         same = replace(same, notes=(note,))
     elif best.correlation > FAITHFUL:
         same = replace(same, fwhm=best.fwhm)
-    found = _finish(same, best, centre, white.shape)
+    found = _finish(same, best, centre)
+    bright = _near(found.x, found.y, stars.mag, white.shape, 0.0)
     n, rms = match_peaks(found.x[bright], found.y[bright], peaks, 0.5 * found.fwhm)
     progress(1.0, f"{n} stars of the list matched")
-    return replace(found, n_matched=n, rms=rms)
+    return replace(found, n_matched=n, rms=rms, notes=(*found.notes, *_residuals(n, rms, scale)))
 
 
 def _align(
@@ -254,7 +261,14 @@ def _as_is(x: np.ndarray, y: np.ndarray, fwhm: float) -> Registration:
     return Registration(x, y, np.zeros((2, 3)), (0.0, 0.0), 0.0, 1.0, 0, float("nan"), fwhm, "none")
 
 
-def _finish(same: Registration, match: Alignment, centre: np.ndarray, shape: tuple[int, int]) -> Registration:
+def _residuals(n: int, rms: float, scale: float) -> tuple[str, ...]:
+    """Return a sentence on the matched stars; `scale` is arcsec per spaxel."""
+    if n == 0:
+        return ()
+    return (f'{n} stars of the list coincide with peaks of the image to {rms:.2f} spaxels ({rms * scale:.3f}").',)
+
+
+def _finish(same: Registration, match: Alignment, centre: np.ndarray) -> Registration:
     """Apply a correction, unless it moves next to nothing."""
     corners = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * centre
     largest = np.hypot(*(corners @ match.matrix[:, :2].T + match.matrix[:, 2]).T).max()
@@ -265,16 +279,19 @@ def _finish(same: Registration, match: Alignment, centre: np.ndarray, shape: tup
     jacobian = match.matrix[:, :2] + np.eye(2)
     rotation = float(np.degrees(np.arctan2(jacobian[1, 0] - jacobian[0, 1], jacobian[0, 0] + jacobian[1, 1])))
     dx, dy = match.matrix[:, 2].tolist()
-    note = f"The star list is shifted by ({dx:+.2f}, {dy:+.2f}) spaxels and rotated by {rotation:+.3f} degrees."
+    scale = float(np.sqrt(np.linalg.det(jacobian)))
+    note = f"The star list is shifted by ({dx:+.2f}, {dy:+.2f}) spaxels and rotated by {rotation:+.3f} degrees"
+    note += f", its scale changed by {100 * (scale - 1):+.2f} %." if match.terms == "affine" else "."
     return replace(
-        same, x=moved[:, 0], y=moved[:, 1], matrix=match.matrix, offset=(dx, dy), rotation=rotation,
-        scale=float(np.sqrt(np.linalg.det(jacobian))), method=match.terms, notes=(note,),
+        same, x=moved[:, 0], y=moved[:, 1], matrix=match.matrix, offset=(dx, dy), rotation=rotation, scale=scale,
+        method=match.terms, notes=(note,),
     )  # fmt: skip
 
 
 def _few_stars(
-    same: Registration, stars: StarList, bright: np.ndarray, peaks: Peaks, fwhm: float, reach: float
-) -> Registration:
+    same: Registration, stars: StarList, bright: np.ndarray, peaks: Peaks, fwhm: float, reach: float,
+    white: np.ndarray,
+) -> Registration:  # fmt: skip
     """Register one to three stars: keep them where there is a peak, or take one to the only bright peak near."""
     x, y = same.x[bright], same.y[bright]
     distance = np.hypot(peaks.x - x[:, None], peaks.y - y[:, None]) if peaks.x.size else np.full((x.size, 1), np.inf)
@@ -292,7 +309,8 @@ def _few_stars(
             same, x=same.x + dx, y=same.y + dy, matrix=matrix, offset=(dx, dy), n_matched=1, rms=0.0,
             method="offset", notes=(note,),
         )  # fmt: skip
-    raise StellacubeError(
+    raise UnmatchedListError(
         f"Nothing bright is found at the position of {', '.join(stars.star_id[bright])}.",
         'Check the list\'s coordinates; registration.fit = "none" takes them as they are.',
+        Overlay(white, same.x, same.y, same.x, same.y, stars.mag, peaks.x, peaks.y, stars.source),
     )
