@@ -16,7 +16,8 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QPainter
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from gui.panels.planner_canvas import Measured, Scene, current_theme
-from gui.panels.planner_form import PlannerForm, table_of
+from gui.panels.planner_fields import table_of
+from gui.panels.planner_form import PlannerForm
 from gui.panels.planner_table import TableContent
 from gui.panels.planner_yields import CutCosts
 from gui.theme import Theme

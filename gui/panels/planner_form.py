@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TypeVar
 
-from PySide6.QtCore import QMimeData, QModelIndex, Qt, Signal, Slot
-from PySide6.QtGui import QColor, QPalette
+from PySide6.QtCore import QModelIndex, Qt, Signal, Slot
+from PySide6.QtGui import QColor, QPalette, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QBoxLayout,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFrame,
     QHBoxLayout,
     QHeaderView,
@@ -30,6 +28,7 @@ from PySide6.QtWidgets import (
 
 from gui.panels.panel import Segments
 from gui.panels.planner_canvas import PlannerPlot
+from gui.panels.planner_fields import FIELD, caption, explain, line_of, note, number_field
 from gui.panels.planner_plots import MagnitudePlot, SnrPlot, TimePlot
 from gui.panels.planner_table import MEAN, NETWORK, SYMBOL, PrecisionTable
 from gui.panels.planner_yields import CutsPlot, StarsPlot
@@ -40,8 +39,10 @@ from processing.planning.questions import parse_exposure
 
 WIDTHS = (100, 88, 106, 72, 76, 70, 82, 84)
 LEFT = sum(WIDTHS) + 4
-FIELD = 80
-"""Width of a number field."""
+PLOT_WIDTH, PLOT_HEIGHT = 420, 400
+"""Least size of the plots beside and below the table."""
+QWIDGETSIZE_MAX = (1 << 24) - 1
+"""Qt's own constant, which PySide6 does not hand on: no limit."""
 QUESTIONS = (
     ("precision", "How precise?", "From magnitude and exposure: the error of every label"),
     ("time", "How long?", "From magnitude and targets: the exposure"),
@@ -67,9 +68,9 @@ class PlannerForm(QFrame):
         super().__init__(parent)
         self.setObjectName("panel")
         self.setAccessibleName("Planner")
-        side = QWidget()
-        side.setFixedWidth(LEFT)
-        left = QVBoxLayout(side)
+        self._side, self._right = QWidget(), QWidget()
+        self._right.setMinimumWidth(1)  # the plots never ask for room: beside the table while there is some, else below
+        left = QVBoxLayout(self._side)
         left.setContentsMargins(0, 0, 0, 0)
         left.setSpacing(GRID)
         self.questions = Segments(QUESTIONS)
@@ -77,27 +78,29 @@ class PlannerForm(QFrame):
         left.addWidget(self.questions)
         left.addLayout(self._star_row())
         left.addLayout(self._exposure_row())
-        self.headline = _text("headline")
+        self.headline = note("headline")
         self.headline.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         left.addWidget(self.headline)
         left.addWidget(self._table_view(), 1)
-        self.notes = _text("muted")
+        self.notes = note("muted")
         left.addWidget(self.notes)
         left.addLayout(self._network_row())
         left.addLayout(self._range_row())
         left.addLayout(self._button_row())
-        row = QHBoxLayout(self)
-        row.setContentsMargins(2 * GRID, GRID, GRID, GRID)
-        row.setSpacing(2 * GRID)
-        row.addWidget(side)
-        row.addLayout(self._plot_side(), 1)
+        self._right.setLayout(self._plot_side())
+        self._halves = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._halves.setContentsMargins(2 * GRID, GRID, GRID, GRID)
+        self._halves.setSpacing(2 * GRID)
+        self._halves.addWidget(self._side)
+        self._halves.addWidget(self._right, 1)
+        self._arrange()
         self.questions.chosen.connect(self._on_question)
         self._on_question()
 
     # Building ------------------------------------------------------------------------------------------------------
 
     def _star_row(self) -> QHBoxLayout:
-        self.mag = _spin("V magnitude", 18.5, (0.0, 40.0, 0.1), 2)
+        self.mag = number_field("V magnitude", 18.5, (0.0, 40.0, 0.1), 2)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName("V magnitude")
         self.slider.setRange(1200, 2400)
@@ -105,30 +108,30 @@ class PlannerForm(QFrame):
         self.slider.setValue(1850)
         self.mag.valueChanged.connect(self.changed)
         self.slider.valueChanged.connect(self._on_slider)
-        return _row(_caption("V"), self.mag, self.slider)
+        return line_of(caption("V"), self.mag, self.slider)
 
     def _exposure_row(self) -> QHBoxLayout:
-        self.count = _spin("Number of exposures", 6, (1, 99999999, 1), 0)
-        self.dit = _spin("Single exposure", 600.0, (1.0, 36000.0, 60.0), 0, " s")
+        self.count = number_field("Number of exposures", 6, (1, 99999999, 1), 0)
+        self.dit = number_field("Single exposure", 600.0, (1.0, 36000.0, 60.0), 0, " s")
         self.total = QLineEdit()
         self.total.setFixedWidth(FIELD)
         self.total.setAlignment(Qt.AlignmentFlag.AlignRight)
-        _explain(self.total, "Total exposure time; type 45min, 2.5h or 6x600s")
+        explain(self.total, "Total exposure time; type 45min, 2.5h or 6x600s")
         tip = (
             "Factor on every SNR: 1 is the paper's airmass 1.5 and 0.8″ seeing, other conditions are your own estimate"
         )
-        self.scale = _spin(tip, 1.0, (0.05, 20.0, 0.05), 2)
+        self.scale = number_field(tip, 1.0, (0.05, 20.0, 0.05), 2)
         tip = "Systematic error added in quadrature to every label, dex (to Teff 100 K per dex)"
-        self.floor = _spin(tip, 0.0, (0.0, 1.0, 0.01), 3)
+        self.floor = number_field(tip, 0.0, (0.0, 1.0, 0.01), 3)
         for spin in (self.count, self.dit, self.scale, self.floor):
             spin.valueChanged.connect(self.changed)
         self.total.editingFinished.connect(self._on_total)
-        row = _row(_caption("N × DIT"), self.count, QLabel("×"), self.dit, QLabel("="), self.total)
-        row.addStretch(1)
+        line = line_of(caption("N × DIT"), self.count, QLabel("×"), self.dit, QLabel("="), self.total)
+        line.addStretch(1)
         for text, field in (("SNR ×", self.scale), ("floor", self.floor)):
-            row.addWidget(_caption(text, narrow=True))
-            row.addWidget(field)
-        return row
+            line.addWidget(caption(text, narrow=True))
+            line.addWidget(field)
+        return line
 
     def _table_view(self) -> QTableView:
         self.table = PrecisionTable()
@@ -162,48 +165,48 @@ class PlannerForm(QFrame):
         self.sources.button("network").setEnabled(False)
         self.sources.chosen.connect(self.changed)
         asked = "of the star that the network is asked about"
-        self.teff = _spin(f"Effective temperature {asked}", 4800.0, (3000.0, 9000.0, 100.0), 0, " K")
-        self.logg = _spin(f"Surface gravity {asked}", 2.5, (-0.5, 5.5, 0.1), 2)
-        self.feh = _spin(f"[Fe/H] {asked}", 0.0, (-4.0, 1.0, 0.1), 2)
+        self.teff = number_field(f"Effective temperature {asked}", 4800.0, (3000.0, 9000.0, 100.0), 0, " K")
+        self.logg = number_field(f"Surface gravity {asked}", 2.5, (-0.5, 5.5, 0.1), 2)
+        self.feh = number_field(f"[Fe/H] {asked}", 0.0, (-4.0, 1.0, 0.1), 2)
         for spin in (self.teff, self.logg, self.feh):
             spin.valueChanged.connect(self.network_changed)
-        row = _row(self.sources)
-        row.addStretch(1)
+        line = line_of(self.sources)
+        line.addStretch(1)
         for text, spin in (("Teff", self.teff), ("log g", self.logg), ("[Fe/H]", self.feh)):
-            row.addWidget(_caption(text, narrow=True))
-            row.addWidget(spin)
-        return row
+            line.addWidget(caption(text, narrow=True))
+            line.addWidget(spin)
+        return line
 
     def _range_row(self) -> QHBoxLayout:
         self.ranges = QComboBox()
         for name, wave_range in RANGES.items():
             self.ranges.addItem(wave_range.title, name)
-        _explain(self.ranges, "Wavelengths that the network's answer uses")
+        explain(self.ranges, "Wavelengths that the network's answer uses")
         self.ranges.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.flat, self.prior = QCheckBox("flat SNR"), QCheckBox("prior")
-        _explain(self.flat, "The same SNR at all wavelengths instead of a cool star's")
-        _explain(self.prior, "A prior of 0.3 dex on every [X/Fe], as the fit uses it")
+        explain(self.flat, "The same SNR at all wavelengths instead of a cool star's")
+        explain(self.prior, "A prior of 0.3 dex on every [X/Fe], as the fit uses it")
         tip = "Real errors over the Cramér–Rao bound: 1.5 in the paper, measured from repeats where there are any"
-        self.factor = _spin(tip, PAPER_FACTOR, (0.5, 10.0, 0.1), 2)
+        self.factor = number_field(tip, PAPER_FACTOR, (0.5, 10.0, 0.1), 2)
         self.ranges.currentIndexChanged.connect(self.network_changed)
         self.factor.valueChanged.connect(self.network_changed)
         for box in (self.flat, self.prior):
             box.toggled.connect(self.network_changed)
-        row = _row(self.ranges, self.flat, self.prior, _caption("bound ×", narrow=True), self.factor)
-        row.setStretch(0, 1)
-        return row
+        line = line_of(self.ranges, self.flat, self.prior, caption("bound ×", narrow=True), self.factor)
+        line.setStretch(0, 1)
+        return line
 
     def _button_row(self) -> QHBoxLayout:
         self.copy, self.csv = QPushButton("Copy sentence"), QPushButton("CSV…")
         self.png, self.open_list = QPushButton("PNG…"), QPushButton("Star list…")
-        _explain(self.copy, "A paragraph for the proposal, to the clipboard")
-        _explain(self.csv, "Save the table")
-        _explain(self.png, "Save the plot that is shown")
-        _explain(self.open_list, "Plan for a list of V magnitudes; or drop one here")
-        self.said = _text("muted")
-        row = _row(self.copy, self.csv, self.png, self.open_list, self.said)
-        row.setStretch(4, 1)
-        return row
+        explain(self.copy, "A paragraph for the proposal, to the clipboard")
+        explain(self.csv, "Save the table")
+        explain(self.png, "Save the plot that is shown")
+        explain(self.open_list, "Plan for a list of V magnitudes; or drop one here")
+        self.said = note("muted")
+        line = line_of(self.copy, self.csv, self.png, self.open_list, self.said)
+        line.setStretch(4, 1)
+        return line
 
     def _plot_side(self) -> QVBoxLayout:
         self.plots: dict[str, PlannerPlot] = {
@@ -212,7 +215,7 @@ class PlannerForm(QFrame):
         self.cuts = CutsPlot()
         self.plots["cuts"] = self.cuts
         self.stack = QStackedWidget()
-        self.read_out = _text("muted")
+        self.read_out = note("muted")
         self.read_out.setMinimumHeight(2 * self.read_out.fontMetrics().lineSpacing())
         self.read_out.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.read_out.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -223,22 +226,36 @@ class PlannerForm(QFrame):
         self.chosen_plot = Segments(PLOTS)
         self.chosen_plot.choose("magnitude")
         self.chosen_plot.chosen.connect(self.show_plot)
-        self.share = _spin(
+        self.share = number_field(
             "Share of the list's stars that must reach the targets", 80, (1, 100, 5), 0, " % of the stars"
         )
         self.share.setFixedWidth(2 * FIELD)
         self.share.valueChanged.connect(self.changed)
         self.share.hide()
-        top = _row(self.chosen_plot)
+        top = line_of(self.chosen_plot)
         top.addStretch(1)
         top.addWidget(self.share)
         side = QVBoxLayout()
+        side.setContentsMargins(0, 0, 0, 0)
         side.setSpacing(GRID)
         side.addLayout(top)
         side.addWidget(self.stack, 1)
         side.addWidget(self.read_out)
         self.stack.setCurrentWidget(self.plots["magnitude"])
         return side
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the plots below the table where both do not fit side by side."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        narrow = self.width() < LEFT + PLOT_WIDTH
+        directions = QBoxLayout.Direction
+        self._halves.setDirection(directions.TopToBottom if narrow else directions.LeftToRight)
+        self._side.setMinimumWidth(LEFT)
+        self._side.setMaximumWidth(QWIDGETSIZE_MAX if narrow else LEFT)
+        self._right.setMinimumHeight(PLOT_HEIGHT if narrow else 0)
 
     # What the panel asks and sets ----------------------------------------------------------------------------------
 
@@ -333,62 +350,3 @@ class PlannerForm(QFrame):
     @Slot(QModelIndex)
     def _on_row(self) -> None:
         self.plot_changed.emit()
-
-
-W = TypeVar("W", bound=QWidget)
-
-
-def _explain(widget: W, text: str) -> W:
-    """Give a widget its tooltip, which is also what a screen reader says."""
-    widget.setToolTip(text)
-    widget.setAccessibleName(text)
-    return widget
-
-
-def _spin(tip: str, value: float, steps: tuple[float, float, float], decimals: int, suffix: str = "") -> QDoubleSpinBox:
-    """Return a number field; `steps` are the lowest and highest value and the step of the arrow keys and the wheel."""
-    spin = _explain(QDoubleSpinBox(), tip)
-    spin.setDecimals(decimals)
-    spin.setRange(*steps[:2])
-    spin.setSingleStep(steps[2])
-    spin.setValue(value)
-    spin.setSuffix(suffix)
-    spin.setAlignment(Qt.AlignmentFlag.AlignRight)
-    spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-    spin.setFixedWidth(FIELD)
-    return spin
-
-
-def _text(kind: str) -> QLabel:
-    label = QLabel()
-    label.setObjectName(kind)
-    label.setWordWrap(True)
-    return label
-
-
-def _caption(text: str, narrow: bool = False) -> QLabel:
-    label = QLabel(text)
-    label.setObjectName("muted")
-    if not narrow:
-        label.setMinimumWidth(label.fontMetrics().horizontalAdvance("N × DIT") + GRID)
-    return label
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setSpacing(GRID)
-    for widget in widgets:
-        row.addWidget(widget)
-    return row
-
-
-LARGEST_LIST = 300e6
-"""Bytes; a larger file is a cube."""
-
-
-def table_of(mime: QMimeData) -> Path | None:
-    """Return the one file that is dragged when it may be a star list."""
-    paths = [Path(url.toLocalFile()) for url in mime.urls()]
-    if len(paths) != 1 or not paths[0].is_file() or paths[0].suffix == ".stellacube":
-        return None
-    return paths[0] if paths[0].stat().st_size < LARGEST_LIST else None

@@ -289,9 +289,21 @@ def test_follows_light_and_dark(panel, qapp):
 
 
 def test_fits_a_small_screen(panel):
+    panel.resize(1300, 700)
     hint = panel.minimumSizeHint()
-    assert hint.width() <= 1300
+    assert hint.width() <= 800
     assert hint.height() <= 600
+    below = panel.stack.mapTo(panel, QPoint(0, 0))
+    assert below.x() > panel.view.mapTo(panel, QPoint(panel.view.width(), 0)).x()
+
+
+def test_half_a_small_screen_has_the_plots_below_the_table(panel):
+    panel.resize(880, 1000)
+    panel.layout().activate()
+    assert panel.minimumSizeHint().width() <= 800
+    below = panel.stack.mapTo(panel, QPoint(0, 0))
+    assert below.y() > panel.view.mapTo(panel, QPoint(0, panel.view.height())).y()
+    assert panel.stack.height() >= 250
 
 
 def test_every_input_says_what_it_is(panel):
