@@ -290,6 +290,7 @@ def test_follows_light_and_dark(panel, qapp):
 
 def test_fits_a_small_screen(panel):
     panel.resize(1300, 700)
+    panel.show()
     hint = panel.minimumSizeHint()
     assert hint.width() <= 800
     assert hint.height() <= 600
@@ -299,6 +300,7 @@ def test_fits_a_small_screen(panel):
 
 def test_half_a_small_screen_has_the_plots_below_the_table(panel):
     panel.resize(880, 1000)
+    panel.show()
     panel.layout().activate()
     assert panel.minimumSizeHint().width() <= 800
     below = panel.stack.mapTo(panel, QPoint(0, 0))
