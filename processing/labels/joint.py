@@ -35,6 +35,8 @@ class JointFit:
     values : ndarray, shape (n_label,)
     covariance, covariance_scaled : ndarray, shape (n_label, n_label)
         As those of `LabelFit`, velocities marginalised: the information of the spectra added up, the prior once.
+    covariance_model : ndarray, shape (n_label, n_label)
+        From the network's own error, which all spectra share: the mean of theirs; 0 where it is unknown.
     fits : tuple of LabelFit
         Each spectrum at these labels, with its own velocity and error scale.
     converged : bool
@@ -44,6 +46,7 @@ class JointFit:
     values: np.ndarray
     covariance: np.ndarray
     covariance_scaled: np.ndarray
+    covariance_model: np.ndarray
     fits: tuple[LabelFit, ...]
     converged: bool
 
@@ -52,8 +55,8 @@ class JointFit:
         return np.sqrt(np.diag(self.covariance))
 
     def errors_scaled(self) -> np.ndarray:
-        """1-sigma errors of the labels, rescaled and with the correlation of neighbouring pixels."""
-        return np.sqrt(np.diag(self.covariance_scaled))
+        """1-sigma errors of the labels: noise rescaled, correlation of neighbouring pixels, the model's own error."""
+        return np.sqrt(np.diag(self.covariance_scaled + self.covariance_model))
 
 
 def fit_joint(
@@ -205,12 +208,14 @@ class _Together:
         return solution.values[:, :-1], shift, solution.converged
 
     def _result(self, values: np.ndarray, fits: Sequence[LabelFit], converged: bool) -> JointFit:
+        own = [fit.covariance_model[:-1, :-1] for fit in fits if fit.covariance_model is not None]
         again = (len(fits) - 1) * self.batches[0].prior.terms(values[None])[2][0]
         return JointFit(
             labels=self.model.labels,
             values=values,
             covariance=_inverse(sum(_inverse(fit.covariance[:-1, :-1]) for fit in fits) - again),
             covariance_scaled=_inverse(sum(_inverse(fit.covariance_scaled[:-1, :-1]) for fit in fits) - again),
+            covariance_model=np.mean(own, axis=0) if own else np.zeros_like(again),
             fits=tuple(fits),
             converged=converged,
         )

@@ -20,9 +20,9 @@ N = 40
 
 @pytest.fixture(scope="module")
 def model() -> LabelModel:
-    """Return the shipped model without a scatter of its own: the spectra here come from its network."""
+    """Return the shipped model without an error of its own: the spectra here come from its network."""
     shipped = load_model("")
-    return replace(shipped, scatter=np.zeros_like(shipped.scatter))
+    return replace(shipped, scatter=np.zeros_like(shipped.scatter), error=None)
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +87,12 @@ def test_spectra_that_are_none_have_no_say(stars, model) -> None:
     assert nothing is None
     assert len(with_junk.fits) == 3
     assert (np.abs(with_junk.values - without.values) < 1e-3 * without.errors_scaled()).all()
+
+
+def test_the_networks_own_error_does_not_average_out(stars, model) -> None:
+    shipped = load_model("")
+    assert shipped.error is not None
+    (joint,) = fit_joint([stars[0][:2]], shipped, Settings())
+    i = shipped.labels.index("teff")
+    assert joint.errors_scaled()[i] > 0.9 * min(fit.errors_model()[i] for fit in joint.fits)
+    assert np.sqrt(joint.covariance_scaled[i, i]) < min(np.sqrt(fit.covariance_scaled[i, i]) for fit in joint.fits)
