@@ -291,6 +291,7 @@ def test_follows_light_and_dark(panel, qapp):
 def test_fits_a_small_screen(panel):
     panel.resize(1300, 700)
     panel.show()
+    panel.layout().activate()
     hint = panel.minimumSizeHint()
     assert hint.width() <= 800
     assert hint.height() <= 600
