@@ -18,10 +18,11 @@ import processing
 from processing.catalogue import cli as catalogue_commands
 from processing.console import Console, guarded
 from processing.errors import StellacubeError
-from processing.extraction.cli import wcs
+from processing.extraction.cli import subtract, wcs
 from processing.labels.cli import models
 from processing.paths import installed
 from processing.planning.cli import plan
+from processing.report.cli import report
 from processing.settings import Settings, read_settings, to_dict
 
 if TYPE_CHECKING:
@@ -313,8 +314,10 @@ def show_settings(config: Config = None) -> None:
 
 app.add_typer(models, name="model")
 app.command("plan")(plan)
+app.command("report")(report)
 catalogue_commands.add_to(app)
 app.command("wcs")(wcs)
+app.command("subtract")(subtract)
 
 
 def _settings(config: Path | None, model: str, engine: str | None = None) -> Settings:

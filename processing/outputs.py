@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from processing.catalogue.export import FORMATS, write_catalogue, write_csv
+from processing.extraction.neighbours import find_neighbours
 from processing.files import prepare_folder, replacing
 from processing.progress import CancelCheck, Progress, ignore, never, stop_if
 from processing.provenance import Provenance
@@ -45,7 +48,9 @@ def write_extraction(
     paths = []
     if sources is not None:
         path = inputs.output("sources.csv")
-        table = Table({entry.name: getattr(sources, entry.name) for entry in fields(sources)})
+        table = Table(
+            {entry.name: getattr(sources, entry.name) for entry in fields(sources)} | _quality(sources, spectra)
+        )
         with replacing(path) as temporary:
             write_csv(table, temporary)
         paths.append(path)
@@ -53,6 +58,24 @@ def write_extraction(
     if ours and provenance.settings.catalogue.write_spectra:
         paths += _write_spectra(inputs, spectra, provenance, progress, cancelled)
     return paths
+
+
+def _quality(sources: SourceTable, spectra: Sequence[StarSpectrum]) -> dict[str, np.ndarray]:
+    """Return what is known of each star's spectrum and of its neighbours, shape (n,) each; NaN where nothing is.
+
+    ``snr`` and ``snr_der`` are signal-to-noise per pixel by the errors and by the scatter of neighbouring pixels
+    (DER_SNR), ``psf_chi`` the residuals around the star in sigma; distances are in spaxels.
+    """
+    by_name = {spectrum.star_id: spectrum.meta for spectrum in spectra}
+    metas = [by_name.get(str(name), {}) for name in sources.star_id]
+    names = ("snr", "snr_der", "contamination", "n_eff", "psf_chi", "psf_residual")
+    columns = {name: np.array([float(meta.get(name, np.nan)) for meta in metas]) for name in names}
+    widths = [float(meta["psf_fwhm"]) for meta in metas if "psf_fwhm" in meta]
+    if widths:
+        near = find_neighbours(sources.x, sources.y, sources.flux_predicted, float(np.median(widths)))
+        columns["nearest"] = np.where(near.nearest >= 0, sources.star_id[near.nearest], "")
+        columns |= {"nearest_dist": near.distance, "nearest_ratio": near.ratio, "blending": near.blending}
+    return columns
 
 
 def _write_spectra(

@@ -1,4 +1,4 @@
-"""The command `wcs`: sky coordinates of a cube corrected by a star list."""
+"""The commands `wcs` (sky coordinates of a cube corrected by a star list) and `subtract` (a cube without its stars)."""
 
 from __future__ import annotations
 
@@ -44,3 +44,26 @@ def wcs(
             write_header(corrected, out)
         console.facts(corrected.facts())
         console.files([out, picture])
+
+
+def subtract(
+    session: Annotated[Path, typer.Argument(help="Session of a finished `run` or `extract`.")],
+    out: Annotated[Path, typer.Option("--out", help="Cube to write, with DATA and STAT.")],
+    keep: Annotated[list[str] | None, typer.Option("--keep", help="Name of a star that stays; repeatable.")] = None,
+    cube: Annotated[Path | None, typer.Option("--cube", help="Where the cube is now, if it has been moved.")] = None,
+) -> None:
+    """Take the stars out of a cube: the sky stays, and nebulae, galaxies and unlisted stars.
+
+    Example: python main.py subtract results/cube.stellacube --out residual.fits
+    """
+    from processing.console import Console
+    from processing.extraction.subtract import subtract_stars
+    from processing.files import prepare_folder
+
+    prepare_folder(out.parent)
+    with Console() as console:
+        count = subtract_stars(
+            session, out, keep=keep or (), cube_path=cube, progress=console.progress, cancelled=console.cancelled
+        )
+        console.say(f"{count} stars were taken out.")
+        console.files([out])

@@ -142,6 +142,9 @@ def extract(
     solution = solve_cube(
         layers, field, workers=workers, checkpoint=checkpoint, progress=part(progress, 0.4, 1.0), cancelled=cancelled
     )
+    if checkpoint is not None:  # stars without a spectrum whose light is in the cube, should they be taken out of it
+        other = ~sources.extracted[modelled]
+        checkpoint.save("contaminants", {"x": x[other], "y": y[other], "flux": solution.flux[other]})
     spectra = _spectra(cube, sources, modelled, psf, solution)
     notes = (*(n for n in (seen.note,) if n), *registration.notes, *field_notes, *_notes(sources, psf, spectra))
     return Extraction(spectra, sources, psf, registration, solution.residual, notes)

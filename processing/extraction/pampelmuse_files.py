@@ -12,7 +12,8 @@ import numpy as np
 
 from processing.cube_write import CHUNK, flux_layers, variance_layers, write_cube
 from processing.errors import StellacubeError
-from processing.extraction.psf import PARAMETERS, Profile, PsfModel
+from processing.extraction.psf import PsfModel
+from processing.extraction.psf_profiles import PARAMETERS, Profile
 from processing.files import cannot_write
 from processing.progress import CancelCheck, never, stop_if
 from processing.settings import Settings
