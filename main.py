@@ -7,7 +7,7 @@ import multiprocessing
 import sys
 from pathlib import Path
 
-COMMANDS = ("run", "extract", "fit", "simulate", "demo", "train", "info", "settings", "model", "plan")
+COMMANDS = ("run", "extract", "fit", "simulate", "demo", "train", "info", "settings", "model", "plan", "report")
 """Words that start the command line; paths alone open the window on them, as drag and drop onto an icon does."""
 
 

@@ -7,10 +7,10 @@ from PySide6.QtGui import QColor, QIcon, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout
 
 from gui.document import Document, ShownSpectrum
-from gui.evidence import LabelRow, label_rows
 from gui.panels.panel import Elided, EmptyState, Panel
 from gui.selection import Selection
 from gui.theme import GRID, Theme, ThemeManager, pixmap
+from processing.report.evidence import LabelRow, label_rows
 
 COLUMNS = (
     ("", "What speaks for the label; the tooltips say why"),

@@ -121,16 +121,3 @@ def style_plot(plot: pg.PlotItem, theme: Theme, font: QFont) -> None:
         axis.label.setFont(font)
     plot.hideButtons()
     plot.setMenuEnabled(False)
-
-
-def pretty_unit(unit: str) -> str:
-    """Return a flux unit as it is printed in papers."""
-    text = unit.replace(" ", "")
-    for old, new in (("10**(-20)*", "10⁻²⁰ "), ("1e-20", "10⁻²⁰ "), ("10^-20", "10⁻²⁰ "), ("1e-20*", "10⁻²⁰ ")):
-        text = text.replace(old, new)
-    for old, new in (
-        ("**(-1)", "⁻¹"), ("**-1", "⁻¹"), ("**-2", "⁻²"), ("/cm**2", " cm⁻²"), ("/cm2", " cm⁻²"), ("/s", " s⁻¹"),
-        ("/Angstrom", " Å⁻¹"), ("/AA", " Å⁻¹"), ("Angstrom", "Å"), ("*", " "),
-    ):  # fmt: skip
-        text = text.replace(old, new)
-    return " ".join(text.split())

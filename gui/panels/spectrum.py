@@ -92,7 +92,7 @@ class SpectrumPanel(Panel):
     def _build_header(self) -> None:
         self.subtitle = Elided()
         self.subtitle.setObjectName("muted")
-        self.subtitle.setMinimumWidth(6 * GRID)
+        self.subtitle.setMinimumWidth(3 * GRID)
         self.views = Segments(VIEWS)
         self.views.choose("fit")
         self.views.button("several").hide()
@@ -248,9 +248,9 @@ class SpectrumPanel(Panel):
     def show_view(self, name: str) -> None:
         """Change to another view."""
         self.view = name
-        further = {key: text for key, text, _ in MORE_VIEWS}
-        self.views.choose("" if name in further else name)
-        self.more.setText(further.get(name, "More"))
+        further = name in {key for key, _, _ in MORE_VIEWS}
+        self.views.choose("" if further else name)
+        self.more.setChecked(further)
         self._draw()
 
     def _draw(self) -> None:

@@ -11,12 +11,13 @@ import pyqtgraph as pg
 from PySide6.QtGui import QFont
 
 from gui.panels.line_marks import LineMarks
-from gui.panels.plot_items import Bands, ErrorBand, bands_of, faded, pretty_unit
+from gui.panels.plot_items import Bands, ErrorBand, bands_of, faded
 from gui.panels.several import STEP, Several
 from gui.panels.spectrum_plots import SpectrumPlots
 from gui.theme import Theme
 from processing.labels.residuals import deviations, normalised_error
 from processing.preparation.air import observed
+from processing.report.text import pretty_unit
 from processing.spectrum import Frame
 
 if TYPE_CHECKING:

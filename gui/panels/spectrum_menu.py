@@ -33,6 +33,7 @@ class SpectrumMenu(QToolButton):
         super().__init__()
         self._panel = panel
         self.setText("More")
+        self.setCheckable(True)
         self.setAccessibleName("More about this spectrum")
         self.setToolTip("More views, lines, fits, masks; save and report")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)

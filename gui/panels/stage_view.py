@@ -8,10 +8,11 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtGui import QFont
 
-from gui.panels.plot_items import Bands, ErrorBand, bands_of, extent, faded, pretty_unit, smoothed, style_plot
+from gui.panels.plot_items import Bands, ErrorBand, bands_of, extent, faded, smoothed, style_plot
 from gui.panels.spectrum_canvas import observed_wave
 from gui.theme import Theme
 from processing.labels.residuals import deviations, normalised_error
+from processing.report.text import pretty_unit
 
 if TYPE_CHECKING:
     from gui.reading import ShownSpectrum

@@ -7,9 +7,9 @@ import pytest
 from pytestqt.qtbot import QtBot
 from waiting import WAIT
 
-from gui.evidence import label_rows
 from gui.main_window import MainWindow
 from processing.preparation.air import observed, shifted, to_vacuum
+from processing.report.evidence import label_rows
 from processing.settings import EvidenceSettings
 
 

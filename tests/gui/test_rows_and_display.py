@@ -13,12 +13,13 @@ from astropy.coordinates import SkyCoord
 from gui.display import STRETCHES, colour_table, limits, scale_bar, sexagesimal, symmetric
 from gui.opening import open_paths, sort_out
 from gui.panels.colour_bar import short, ticks
-from gui.panels.plot_items import bands_of, extent, pretty_unit, runs, smoothed
+from gui.panels.plot_items import bands_of, extent, runs, smoothed
 from gui.running import export_path
 from gui.star_rows import Column, StarRows, rows_from_list
 from gui.theme import DARK, LIGHT, STATUS_COLOURS, Theme
 from processing.errors import StellacubeError
 from processing.extraction.sources import SourceTable
+from processing.report.text import pretty_unit
 
 
 def rows() -> StarRows:

@@ -1,0 +1,1 @@
+"""What is made for people to read: reports, tables of a spectrum, paragraphs of methods."""
