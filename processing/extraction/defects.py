@@ -109,9 +109,11 @@ def find_saturated(
     noise = np.full(len(bands), np.nan)
     level[live] = np.nanmedian(bands[live], axis=(1, 2))
     noise[live] = 1.4826 * np.nanmedian(np.abs(bands[live] - level[live, None, None]), axis=(1, 2))
+    torn = bands < (level - HOLE * noise)[:, None, None]
+    sound_bands = np.where(torn.mean(0) > OFTEN, np.nan, bands[live])
     found, promised = np.full((2, len(bands), bright.size), np.nan)
     for j, i in enumerate(bright):
-        found[live, j], promised[live, j] = _core(bands[live], x, y, mag, int(i), fwhm)
+        found[live, j], promised[live, j] = _core(bands[live], sound_bands, x, y, mag, int(i), fwhm)
     ratio = found / promised
     sound = np.clip(masked_median(ratio), 0.5, None)
     flat = ratio < FLAT * np.where(np.isfinite(sound), sound, 1.0)[:, None]
@@ -127,18 +129,18 @@ def find_saturated(
         star[i] = True
         reason[i] = f"saturated: its core is flat or hollow at {ends[0]:.0f}-{ends[1]:.0f} A"
         r = np.hypot(xx - x[i], yy - y[i]) / fwhm
-        torn = bands[hit] < (level - HOLE * noise)[hit, None, None]
         mask[:, r < WINGS[0]] = True
-        mask[hit] |= (r < REACH) & torn
+        mask[hit] |= (r < REACH) & torn[hit]
     return Saturation(star, reason, mask, overview.band_start)
 
 
 def _core(
-    bands: np.ndarray, x: np.ndarray, y: np.ndarray, mag: np.ndarray, i: int, fwhm: float
+    bands: np.ndarray, sound: np.ndarray, x: np.ndarray, y: np.ndarray, mag: np.ndarray, i: int, fwhm: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of a star's core without its neighbours, and what its wings promise, both (n_band,).
 
-    NaN where the wings promise nothing clear, or where a neighbour is too close to tell.
+    The wings are those of `sound`, (n_band, ny, nx), where holes are NaN. The result is NaN where the wings promise
+    nothing clear, or where a neighbour is too close to tell.
     """
     nothing = np.full(len(bands), np.nan)
     apart = np.hypot(x - x[i], y - y[i]) / fwhm
@@ -148,12 +150,13 @@ def _core(
     near = near[np.argsort(mag[near], kind="stable")[:NEIGHBOURS]]
     reach = int(np.ceil(WINGS[1] * fwhm)) + 1
     left, low = max(int(x[i]) - reach, 0), max(int(y[i]) - reach, 0)
-    bands = bands[:, low : low + 2 * reach + 1, left : left + 2 * reach + 1]
+    box = (slice(None), slice(low, low + 2 * reach + 1), slice(left, left + 2 * reach + 1))
+    bands, sound = bands[box], sound[box]
     shape = bands.shape[1:]
     yy, xx = np.indices(shape)
     r = np.hypot(xx + left - x[i], yy + low - y[i]) / fwhm
-    finite = np.isfinite(bands).all(0)
-    core, wings = finite & (r <= max(CORE, 0.75 / fwhm)), finite & (r >= WINGS[0]) & (r <= WINGS[1])
+    core = np.isfinite(bands).all(0) & (r <= max(CORE, 0.75 / fwhm))
+    wings = np.isfinite(sound).all(0) & (r >= WINGS[0]) & (r <= WINGS[1])
     if core.sum() == 0 or wings.sum() < 4 * (near.size + 2):
         return nothing, nothing
     psf = constant_psf("moffat", fwhm, BETA, np.array([0.0, 1.0]), 0.0, 0.0)

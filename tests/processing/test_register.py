@@ -206,3 +206,44 @@ def test_fwhm_and_peaks(field, white):
     distance = np.hypot(peaks.x - field.x[brightest], peaks.y - field.y[brightest])
     assert distance.min() < 0.3
     assert peaks.height[0] == peaks.height.max()
+
+
+@pytest.mark.parametrize(("seed", "listed", "nearest"), [(4, 1.0, 0.2), (5, 1.0, 0.2), (1, 0.67, 0.5), (2, 0.67, 0.5)])
+def test_everything_wrong_at_once(field, cube, white, seed, listed, nearest):
+    """Ten arcsec off, turned by two degrees, half a per cent too large, magnitudes wrong by 0.2 mag.
+
+    Where a third of the stars is not listed, the scale is not significant in so small a field: an eighth of the FWHM at
+    the corners is left to the PSF fit.
+    """
+    rng = np.random.default_rng(seed)
+    kept = rng.random(field.x.size) < listed
+    centre = (np.array(white.shape[::-1]) - 1) / 2
+    x, y = (c + 1.005 * (v - c) for v, c in zip((field.x, field.y), centre, strict=True))
+    angle = rng.uniform(0, 2 * np.pi)
+    shift, turn = 49.0 * np.array([np.cos(angle), np.sin(angle)]), rng.choice([-2.0, 2.0])
+    ra, dec = sky_positions(x, y, white.shape, shift, turn)
+    mag = field.mag + rng.normal(0.0, 0.2, field.mag.size)
+    found = register(cube, star_list(ra=ra[kept], dec=dec[kept], mag=mag[kept]), white, RegistrationSettings())
+    assert np.hypot(found.x - field.x[kept], found.y - field.y[kept]).max() < nearest
+    assert found.rotation == pytest.approx(-turn, abs=0.1)
+    if listed == 1.0:
+        assert found.scale == pytest.approx(1 / 1.005, abs=1e-3)
+    assert found.n_matched > 20
+    assert any("coincide with peaks" in note for note in found.notes)
+
+
+def test_a_common_motion_without_an_epoch_is_an_offset(field, cube, white):
+    """Thirty years of a cluster's 100 mas/yr that the list does not tell: 15 spaxels."""
+    ra, dec = sky_positions(field.x, field.y, white.shape)
+    stars = star_list(
+        ra=ra, dec=dec - 3.0 / 3600, mag=field.mag, pm_ra=np.zeros_like(ra), pm_dec=np.full_like(ra, 100.0)
+    )
+    found = register(cube, stars, white, RegistrationSettings())
+    assert np.hypot(found.x - field.x, found.y - field.y).max() < 0.1
+    assert found.offset[1] == pytest.approx(15.0, abs=0.1)
+
+
+def test_pixel_lists_in_another_frame_are_shifted(field, cube, white):
+    found = register(cube, star_list(x=field.x + 21.0, y=field.y - 14.0, mag=field.mag), white, RegistrationSettings())
+    assert np.hypot(found.x - field.x, found.y - field.y).max() < 0.1
+    assert found.offset == pytest.approx((-21.0, 14.0), abs=0.1)
