@@ -1,9 +1,9 @@
 """A user's whole way through the real program with real keys and mouse: ``python tests/journey.py [FOLDER]``.
 
-Run by hand; needs Xvfb, xdotool and ImageMagick. The program runs as a process of its own on a screen of its own: it
-opens a simulated cube and its list, runs, looks at a star, filters, exports, and leaves with Ctrl+Q. A picture of each
-step goes to FOLDER (default: ``journey`` in the temporary folder). Ends with 0 only if the export is complete, the
-process ended with 0, and nothing was written to its error output; then Ctrl+C is tried at several moments.
+Run by hand; needs Xvfb, xdotool and ImageMagick. The program runs as a process of its own on a screen of its own: a
+simulated cube and its list are dropped on it; run, look at a star, filter, export, leave with Ctrl+Q. A picture of
+each step goes to FOLDER (default: ``journey`` in the temporary folder). Ends with 0 only if the export is complete,
+the process ended with 0, and nothing was written to its error output; then Ctrl+C is tried at several moments.
 """
 
 from __future__ import annotations
@@ -103,6 +103,22 @@ class Program:
                 words += ["sleep", "0.03", "mousemove", str(round(x * width)), str(round(y * height))]
         self.do(*words, "sleep", "0.03", "mouseup", "1", "keyup", "shift")
 
+    def drop(self, title: str, *paths: Path) -> None:
+        """Drag files out of another program's window onto the middle of the screen; wait for the title they give."""
+        command = [sys.executable, str(ROOT / "tests" / "drag_source.py"), *map(str, paths)]
+        source = subprocess.Popen(command, env=self.environment)
+        self.wait(lambda: bool(self.do("search", "--onlyvisible", "--name", "^Files to drag$")), "the files to drag")
+        width, height = map(int, self.do("getdisplaygeometry").split())
+        words = ["mousemove", "--sync", "20", "20", "mousedown", "1"]
+        for share in (0.1, 0.2, 0.3, 0.4, 0.5):
+            words += ["sleep", "0.1", "mousemove", str(round(share * width)), str(round(share * height))]
+        self.do(*words, "sleep", "0.3")
+        self.picture("drag")
+        self.do("mouseup", "1")
+        self.window(title)
+        source.terminate()
+        source.wait()
+
     # Eyes
 
     def wait(self, there: Callable[[], bool], what: str) -> None:
@@ -160,12 +176,7 @@ def journey(display: str, folder: Path, cube: Path, stars: Path, theme: str, sca
     main = program.window("^Stellacube$")
     program.do("windowmove", main, "0", "0", "windowsize", main, "100%", "100%")
     program.picture("start")
-    program.keys("ctrl+o")
-    program.window("^Open$")
-    program.type(f'"{cube}" "{stars}"')
-    program.picture("choose")
-    program.keys("Return")
-    program.window("field|demo")
+    program.drop("field|demo", cube, stars)
     program.picture("opened")
     program.keys("ctrl+r")
     program.window("^Run$")
