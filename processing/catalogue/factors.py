@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from processing.catalogue.label_table import without
 from processing.errors import StellacubeError
 
 if TYPE_CHECKING:
@@ -127,7 +128,9 @@ def width(scaled: np.ndarray, star: np.ndarray, *, robust: bool, seed: int) -> W
 
 
 def multiply_errors(catalogue: Catalogue, factors: Mapping[str, float], source: str) -> Catalogue:
-    """Multiply ``X_err_cal`` by factors measured from repeats, once; ``X_err`` stays as it is.
+    """Multiply the noise in ``X_err_cal`` by factors measured from repeats, once; ``X_err`` stays as it is.
+
+    The network's own error, ``X_err_model``, is no part of what repeats tell: it is taken out before and added after.
 
     Parameters
     ----------
@@ -157,8 +160,10 @@ def multiply_errors(catalogue: Catalogue, factors: Mapping[str, float], source: 
         if not (np.isfinite(factor) and factor > 0):
             raise StellacubeError(f"The factor {factor} of {name} is no positive number.")
         column = table["rv_err" if name == "rv" else f"{name}_err_cal"]
-        column[:] = np.asarray(column) * factor
-        column.description = f"{column.description}; times {factor:.3g} from repeated observations"
+        own = np.asarray(table[f"{name}_err_model"]) if f"{name}_err_model" in table.colnames else None
+        noise = without(np.asarray(column), own)
+        column[:] = np.hypot(factor * noise, 0.0 if own is None else np.nan_to_num(own))
+        column.description = f"{column.description}; noise times {factor:.3g} from repeated observations"
     said = ", ".join(f"{name} {factor:.4g}" for name, factor in used.items())
     entry = f"{HISTORY} by factors of repeated observations ({source}): {said}"
     return replace(catalogue, table=table, provenance=replace(provenance, history=(*provenance.history, entry)))

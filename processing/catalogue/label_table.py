@@ -46,6 +46,8 @@ class LabelTable:
     values, errors : mapping of str to ndarray, shape (n,)
         By machine name, in K, dex, km/s; NaN where missing or not to be used. Of this program's catalogues the errors
         are ``X_err_cal``. A label without errors has none in `errors`.
+    model_errors : mapping of str to ndarray, shape (n,)
+        The part of `errors` that is the network's own, ``X_err_model``: all spectra of a star share it.
     snr, corr_flux : ndarray, shape (n,)
         NaN where unknown.
     cube : ndarray of str, shape (n,)
@@ -62,6 +64,7 @@ class LabelTable:
     dec: np.ndarray
     values: Mapping[str, np.ndarray]
     errors: Mapping[str, np.ndarray]
+    model_errors: Mapping[str, np.ndarray]
     snr: np.ndarray
     corr_flux: np.ndarray
     cube: np.ndarray
@@ -75,6 +78,17 @@ class LabelTable:
     def labels(self) -> tuple[str, ...]:
         """Machine names of what it holds, in the catalogue's order."""
         return tuple(self.values)
+
+    def noise_errors(self) -> dict[str, np.ndarray]:
+        """Return the errors by which repeated measurements differ: without the network's own."""
+        return {name: without(error, self.model_errors.get(name)) for name, error in self.errors.items()}
+
+
+def without(error: np.ndarray, part: np.ndarray | None) -> np.ndarray:
+    """Return errors without a part that was added in quadrature; NaN of it, where it is unknown, counts as 0."""
+    if part is None:
+        return error
+    return np.sqrt(np.maximum(np.square(error) - np.square(np.nan_to_num(part)), 0.0))
 
 
 def read_label_table(
@@ -129,7 +143,7 @@ def _read(table: RawTable, name: str, columns: Mapping[str, str], trusted: bool)
             raise StellacubeError(f"{name} has no column {column}.", f"It has {', '.join(list(by_name)[:40])}.")
         named[_plain(label)] = by_name[column]
     usable = _usable(named, len(table))
-    values, errors, taken = {}, {}, {}
+    values, errors, own, taken = {}, {}, {}, {}
     for label in QUANTITIES:
         spelled = next((text for text in (_plain(label), *_OTHER_NAMES.get(label, ())) if text in named), None)
         if spelled is None:
@@ -144,6 +158,8 @@ def _read(table: RawTable, name: str, columns: Mapping[str, str], trusted: bool)
         if error is not None:
             found = numbers(error)
             errors[label] = np.where(found > 0, found, np.nan)
+        if (part := named.get(_plain(f"{label}_err_model"))) is not None:
+            own[label] = numbers(part)
     unknown = np.full(len(table), np.nan)
     sky = sky_columns(table)
     ra, dec = (degrees(sky[0], is_ra=True), degrees(sky[1], is_ra=False)) if sky else (unknown, unknown)
@@ -156,6 +172,7 @@ def _read(table: RawTable, name: str, columns: Mapping[str, str], trusted: bool)
         dec=dec,
         values=values,
         errors=errors,
+        model_errors=own,
         snr=next((numbers(named[text]) for text in map(_plain, _SNR) if text in named), unknown),
         corr_flux=numbers(named["corrflux"]) if "corrflux" in named else unknown,
         cube=_texts(named.get("cube"), len(table)),

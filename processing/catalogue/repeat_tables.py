@@ -59,8 +59,8 @@ def repeatability_table(found: Sequence[Repeatability]) -> Table:
 def combined_table(repeats: Repeats, joint: Sequence[JointFit | None] = ()) -> Table:
     """Return one row per star: for each label the best measurement, the mean, and the joint fit where there is one.
 
-    The best is that of the spectrum with the highest corr_flux (the paper); the mean is weighted by inverse variance,
-    and its error is that of the weights; chi2 over the degrees of freedom tells whether the errors explain the scatter.
+    The best is that of the spectrum with the highest corr_flux (the paper); the mean is weighted by inverse variance;
+    chi2 over the degrees of freedom tells whether the errors explain the scatter.
     """
     columns = [
         Column("stellar_id", "", "name of the star, of its best measurement", str),
@@ -75,7 +75,7 @@ def combined_table(repeats: Repeats, joint: Sequence[JointFit | None] = ()) -> T
         columns += [
             Column(f"{name}_best", info.unit, f"{info.symbol} of the best measurement"),
             Column(f"{name}_mean", info.unit, f"mean {info.symbol}, weighted by inverse variance"),
-            Column(f"{name}_mean_err", info.unit, f"error of {name}_mean"),
+            Column(f"{name}_mean_err", info.unit, f"error of {name}_mean; the network's own does not average out"),
             Column(f"{name}_chi2", "", f"chi2 of {info.symbol} about its mean over the degrees of freedom"),
         ]
         if joint and name != "rv":
@@ -91,7 +91,7 @@ def combined_table(repeats: Repeats, joint: Sequence[JointFit | None] = ()) -> T
             "measurements": "; ".join(f"{repeats.source[i]} {repeats.star_id[i]}" for i in members),
         }  # fmt: skip
         for name, values in repeats.values.items():
-            row |= {f"{name}_best": values[best], **_mean(name, values[members], repeats.errors.get(name), members)}
+            row |= {f"{name}_best": values[best], **_mean(repeats, name, members)}
         fit = joint[number] if joint else None
         if fit is not None:
             for name, value, error in zip(fit.labels, fit.values, fit.errors_scaled(), strict=True):
@@ -100,16 +100,19 @@ def combined_table(repeats: Repeats, joint: Sequence[JointFit | None] = ()) -> T
     return make_table(columns, rows)
 
 
-def _mean(name: str, values: np.ndarray, errors: np.ndarray | None, members: np.ndarray) -> dict[str, float]:
+def _mean(repeats: Repeats, name: str, members: np.ndarray) -> dict[str, float]:
+    """Return the mean of one star's measurements of a label, its error, and their chi2 about it."""
+    values, errors = repeats.values[name][members], repeats.errors.get(name)
     error = np.ones(len(members)) if errors is None else errors[members]
-    known = np.isfinite(values) & np.isfinite(error)
+    known = np.isfinite(values) & np.isfinite(error) & (error > 0)
     if not known.any():
         return {}
     weight = error[known] ** -2
     mean = float((weight * values[known]).sum() / weight.sum())
     result = {f"{name}_mean": mean}
     if errors is not None:
-        result[f"{name}_mean_err"] = float(weight.sum() ** -0.5)
+        own = repeats.model_errors[name][members][known] if name in repeats.model_errors else np.zeros(1)
+        result[f"{name}_mean_err"] = float(np.sqrt(1 / weight.sum() + np.mean(np.nan_to_num(own) ** 2)))
         if known.sum() > 1:
             result[f"{name}_chi2"] = float((weight * (values[known] - mean) ** 2).sum() / (known.sum() - 1))
     return result

@@ -30,7 +30,10 @@ class Repeats:
         Number of the catalogue, and row in it.
     ra, dec, snr, corr_flux : ndarray, shape (n,)
     values, errors : mapping of str to ndarray, shape (n,)
-        Labels and velocity that all catalogues hold, by machine name.
+        Labels and velocity that all catalogues hold, by machine name; the errors are those of the noise, without the
+        network's own error, which is the same in all spectra of a star.
+    model_errors : mapping of str to ndarray, shape (n,)
+        The network's own errors, where known.
     bounds : mapping of str to ndarray, shape (n,)
         Cramer-Rao bounds of the spectra, where sessions gave them.
     """
@@ -45,6 +48,7 @@ class Repeats:
     corr_flux: np.ndarray
     values: Mapping[str, np.ndarray]
     errors: Mapping[str, np.ndarray]
+    model_errors: Mapping[str, np.ndarray]
     bounds: Mapping[str, np.ndarray]
 
     @property
@@ -126,6 +130,7 @@ def find_repeats(
     def gather(columns: Sequence[np.ndarray]) -> np.ndarray:
         return np.array([columns[t][row] for t, row in rows])
 
+    noises = [table.noise_errors() for table in tables]
     with_errors = [name for name in names if all(name in table.errors for table in tables)]
     known = set.intersection(*(set(entry) for entry in bounds)) if len(bounds) == len(tables) else set()
     return Repeats(
@@ -138,7 +143,12 @@ def find_repeats(
         snr=gather([table.snr for table in tables]),
         corr_flux=gather([table.corr_flux for table in tables]),
         values={name: gather([table.values[name] for table in tables]) for name in names},
-        errors={name: gather([table.errors[name] for table in tables]) for name in with_errors},
+        errors={name: gather([noise[name] for noise in noises]) for name in with_errors},
+        model_errors={
+            name: gather([table.model_errors[name] for table in tables])
+            for name in with_errors
+            if all(name in table.model_errors for table in tables)
+        },
         bounds={name: gather([entry[name] for entry in bounds]) for name in names if name in known},
     )
 
@@ -192,5 +202,6 @@ def _take(table: LabelTable, rows: np.ndarray) -> LabelTable:
     """Return some rows, without what matching does not need."""
     return LabelTable(
         name=table.name, star_id=table.star_id[rows], ra=table.ra[rows], dec=table.dec[rows], values={}, errors={},
+        model_errors={},
         snr=table.snr[rows], corr_flux=table.corr_flux[rows], cube=table.cube[rows], model=table.model, columns={},
     )  # fmt: skip

@@ -217,6 +217,11 @@ def test_factors_go_into_the_errors_once_and_into_the_provenance(rng, tmp_path: 
         assert back.table["quality"][0] == "good"
         with pytest.raises(StellacubeError, match="calibrated already"):
             multiply_errors(back, factors, "again")
+    one.table["teff_err_model"][:] = 24.0
+    noise = 32.0  # 40 without 24, in quadrature
+    with_own = multiply_errors(one, {"teff": 2.0}, "repeats")
+    assert np.asarray(with_own.table["teff_err_cal"]) == pytest.approx(np.hypot(2 * noise, 24.0))
+    assert of_catalogue(one, "one").noise_errors()["teff"] == pytest.approx(noise)
     with pytest.raises(StellacubeError, match="None of the factors"):
         multiply_errors(one, {"fe_h": 2.0}, "other")
 
