@@ -14,7 +14,7 @@ Ranges = tuple[Range, Range, Range]
 """Wavelengths in Angstrom of red, green and blue."""
 SOFTENING = 8.0
 """Lupton's Q: how soon the stretch turns from linear to logarithmic."""
-FAINT = 0.5
+FAINT = 0.2
 """The stretch is linear up to about this share of the brightness that is just not white."""
 
 
@@ -60,4 +60,5 @@ def compose(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:
         bright = float(np.nanpercentile(dark, 99.5))
         scaled = np.broadcast_to(dark / bright if bright > 0 else dark, image.shape)
         bands.append(np.nan_to_num(scaled, posinf=0.0, neginf=0.0))
-    return np.ascontiguousarray(make_lupton_rgb(*bands, minimum=-0.02, stretch=FAINT, Q=SOFTENING))
+    with np.errstate(divide="ignore", invalid="ignore"):  # where there is no light
+        return np.ascontiguousarray(make_lupton_rgb(*bands, minimum=0.0, stretch=FAINT, Q=SOFTENING))

@@ -108,8 +108,8 @@ class Document(QObject):
         self.stars_path: Path | None = None
 
     @property
-    def _readers(self) -> tuple[LatestReader, ...]:
-        return self._images, self._spectra, self._evidence, self._several, self._others
+    def _readers(self) -> list[LatestReader]:
+        return self.findChildren(LatestReader)  # those of panels too
 
     @property
     def empty(self) -> bool:
@@ -248,12 +248,10 @@ class Document(QObject):
 
     def set_edited(self, edited: EditedStars) -> None:
         """Show stars that were changed by hand; the next run is given them."""
-        from processing.star_edits import no_stars
-
-        if self._unedited is None:
+        if self.edited is None:
             self._unedited = self.rows
         self.edited = edited if edited.changes else None
-        base = self._unedited if self._unedited is not None else rows_from_list(no_stars(), self.cube)
+        base = self._unedited if self._unedited is not None else rows_from_list(edited.stars, self.cube)
         self.rows = rows_with_edits(base, edited) if edited.changes else self._unedited
         self.rows_changed.emit()
 

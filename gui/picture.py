@@ -34,12 +34,12 @@ def save_picture(widget: QWidget, path: Path) -> Path:
         painter = QPainter()
         done = painter.begin(drawing)
         if done:
-            widget.render(painter, QPoint())
+            QWidget.render(widget, painter, QPoint())
             painter.end()
     else:
         picture = QPixmap(QSize(size.width(), size.height()) * SCALE)
         picture.setDevicePixelRatio(SCALE)
-        widget.render(picture)
+        QWidget.render(widget, picture)  # a graphics view's own render draws its scene alone
         done = picture.save(str(path))
     if not done:
         raise StellacubeError(f"The picture could not be written to {path}.", "Choose another folder.")

@@ -33,6 +33,7 @@ class Comparison(QObject):
         self.mode: Mode = "off"
         self.picture: Picture = "slice"
         self.image: ShownImage | None = None
+        self._first = view
         self.view = SkyView()
         self.view.setAccessibleName("Second image of the field")
         self.view.hide()
@@ -71,6 +72,8 @@ class Comparison(QObject):
 
     def set_mode(self, mode: Mode, checked: bool = True) -> None:
         """Show one picture, two side by side, or two in turn."""
+        if self.mode == "side" != mode:
+            QTimer.singleShot(0, self._first, self._first.show_all)  # it has the whole room again
         self.mode = mode
         self._modes[mode].setChecked(True)
         self.view.setVisible(mode == "side")

@@ -96,17 +96,21 @@ class StarsPanel(Panel):
 
     @Slot()
     def _on_rows(self) -> None:
-        rows = self._document.rows
+        """Show other stars; filter, sorting and hidden columns stay where the columns are the same."""
+        rows, before = self._document.rows, self.model.rows
         self.table.selectionModel().blockSignals(True)
         self.model.set_rows(rows)
         self.table.selectionModel().blockSignals(False)
-        self.filter.clear()
         self.show_body(rows is not None)
-        if rows is not None:
-            for n, column in enumerate(rows.columns, 1):
-                self.table.setColumnHidden(n, not column.shown)
-            self.table.setColumnHidden(0, not rows.fitted)
+        if rows is None:
+            self.filter.clear()
+        else:
+            if before is None or [c.name for c in before.columns] != [c.name for c in rows.columns]:
+                for n, column in enumerate(rows.columns, 1):
+                    self.table.setColumnHidden(n, not column.shown)
+                self.table.setColumnHidden(0, not rows.fitted)
             self._fit_widths()
+            self._on_filter(self.filter.text())
             if self._selection.star and self._selection.star not in rows.index:
                 self._selection.set_star("")
         self._on_star(self._selection.star)
