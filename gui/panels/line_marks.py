@@ -23,8 +23,10 @@ GROUPS: tuple[tuple[Group, str, str], ...] = (
 )
 CLOSE = 900.0
 """Angstrom in sight below which weak lines are marked too."""
-NEAR = 8.0
-"""Angstrom: of lines of one name that lie closer, only the first is written."""
+GAP = 4.0
+"""Pixels between two names."""
+_HEIGHTS = {"stellar": 0.965, "sky": 0.89}
+"""Of the names, as a part of the plot's height."""
 _STYLES = {"stellar": Qt.PenStyle.DotLine, "sky": Qt.PenStyle.DashLine}
 
 
@@ -34,7 +36,8 @@ class LineMarks:
     def __init__(self, plot: pg.PlotItem) -> None:
         self._box: pg.ViewBox = plot.getViewBox()
         self._marks: dict[str, list[tuple[pg.InfiniteLine, Line]]] = {
-            kind: [(_mark(plot, line.name), line) for line in read_lines(kind)] for kind in ("stellar", "sky")
+            kind: [(_mark(plot, line.name, _HEIGHTS[kind]), line) for line in read_lines(kind)]
+            for kind in ("stellar", "sky")
         }
         self._bands = Bands(plot)
         self._names = [pg.TextItem(name, anchor=(0.5, 1)) for name, _, _ in TELLURIC]
@@ -75,18 +78,19 @@ class LineMarks:
         self._show()
 
     def _show(self) -> None:
-        """Show what is wanted and in sight; a name that was just written is not written again."""
+        """Show what is wanted and in sight; a name is left out where another one stands."""
         (low, high), (bottom, _) = self._box.viewRange()
+        width = float(self._box.width())
         for kind, marks in self._marks.items():
-            last = ("", -np.inf)
+            free = -np.inf
             for mark, line in marks:
                 wave = float(mark.value())
                 shown = self._visible[kind] and low <= wave <= high and (line.strong or high - low < CLOSE)
                 mark.setVisible(shown)
                 if shown:
-                    reach = max(NEAR, 0.05 * (high - low))
-                    mark.label.setVisible(line.name != last[0] or wave - last[1] > reach)
-                    last = (line.name, wave)
+                    mark.label.setVisible(wave >= free)
+                    if wave >= free:
+                        free = wave + (mark.label.boundingRect().width() + GAP) * (high - low) / max(width, 1.0)
         telluric = self._visible["telluric"]
         self._bands.set_bands([(a, b) for a, b in self._telluric.tolist()] if telluric else [])
         for name, (a, b) in zip(self._names, self._telluric.tolist(), strict=True):
@@ -107,8 +111,9 @@ class LineMarks:
             name.setFont(font)
 
 
-def _mark(plot: pg.PlotItem, name: str) -> pg.InfiniteLine:
-    options = {"position": 0.965, "movable": False, "anchors": [(0, 0), (0, 0)]}
+def _mark(plot: pg.PlotItem, name: str, height: float) -> pg.InfiniteLine:
+    name = "OH" if name.startswith("OH") else name
+    options = {"position": height, "movable": False, "anchors": [(0, 0), (0, 0)]}
     mark = pg.InfiniteLine(pos=0, angle=90, movable=False, label=name, labelOpts=options)
     mark.setZValue(-8)
     mark.setVisible(False)

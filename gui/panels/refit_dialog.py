@@ -105,6 +105,7 @@ class RefitDialog(QDialog):
         spin.setSuffix(f" {info.unit}" if info.unit not in ("", "dex") else "")
         spin.setAccessibleName(f"Value of {info.symbol}")
         spin.setFixedWidth(14 * GRID)
+        spin.setAlignment(Qt.AlignmentFlag.AlignRight)
         spin.setEnabled(on)
         box.setChecked(on)
         box.toggled.connect(spin.setEnabled)

@@ -73,7 +73,7 @@ def distribution(fit: LabelFit, n_bin: int = 60) -> Distribution | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two normalised spectra at rest on the first one's pixels (Fig. 2 of the paper).
+    """Two normalised spectra, or two fits of one, at rest on the first one's pixels (Fig. 2 of the paper).
 
     Parameters
     ----------
@@ -100,22 +100,27 @@ class Comparison:
 
 
 def compare(one: LabelFit, two: LabelFit) -> Comparison:
-    """Compare two normalised spectra; the second is interpolated to the first one's pixels where those differ.
+    """Compare two stars' normalised spectra, or two fits of one star: then their best fits, with the star's errors.
 
-    A pixel counts where both are known; interpolation never reaches across one that is not.
+    The second is interpolated to the first one's pixels where those differ. A pixel counts where both are known;
+    interpolation never reaches across one that is not.
     """
     wave = np.asarray(one.wave, float)
     other = in_frame(two.wave, two.frame, one.frame)
-    flux = _at(wave, other, np.where(np.isfinite(two.flux), two.flux, np.nan))
-    variance = normalised_error(one) ** 2 + _at(wave, other, normalised_error(two)) ** 2
-    difference = np.where(np.isfinite(variance), one.flux - flux, np.nan)
+    variance = normalised_error(one) ** 2
+    if one.star_id == two.star_id:
+        first, second = np.asarray(one.best, float), _at(wave, other, two.best)
+    else:
+        first, second = np.asarray(one.flux, float), _at(wave, other, two.flux)
+        variance = variance + _at(wave, other, normalised_error(two)) ** 2
+    difference = np.where(np.isfinite(variance), first - second, np.nan)
     known = np.isfinite(difference)
-    if not known.any():
-        return Comparison(wave, np.asarray(one.flux, float), flux, difference, np.sqrt(variance), *[float("nan")] * 3)
-    median = float(np.median(difference[known]))
-    scatter = float(1.4826 * np.median(np.abs(difference[known] - median)))
-    chi2 = float(np.mean(difference[known] ** 2 / variance[known]))
-    return Comparison(wave, np.asarray(one.flux, float), flux, difference, np.sqrt(variance), median, scatter, chi2)
+    median = scatter = chi2 = float("nan")
+    if known.any():
+        median = float(np.median(difference[known]))
+        scatter = float(1.4826 * np.median(np.abs(difference[known] - median)))
+        chi2 = float(np.mean(difference[known] ** 2 / variance[known]))
+    return Comparison(wave, first, second, difference, np.sqrt(variance), median, scatter, chi2)
 
 
 def _at(wave: np.ndarray, other: np.ndarray, values: np.ndarray) -> np.ndarray:

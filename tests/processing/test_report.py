@@ -133,7 +133,7 @@ def test_spectra_without_a_fit_and_comparisons_are_saved(star, tmp_path):
     spectrum, fit = star
     table = Table.read(write_data(spectrum_table(spectrum, None, "S 7"), tmp_path / "raw"))
     assert table.colnames == ["wave", "flux", "error", "used"]
-    both = comparison_table(compare(fit, replace(fit, flux=fit.flux + 0.1)), ("one", "two"), "air")
+    both = comparison_table(compare(fit, replace(fit, star_id="b", flux=fit.flux + 0.1)), ("one", "two"), "air")
     assert np.nanmedian(both["difference"]) == pytest.approx(-0.1, abs=1e-6)
     with pytest.raises(StellacubeError):
         write_data(both, tmp_path / "a.xls")

@@ -54,6 +54,7 @@ def test_too_few_residuals_have_no_distribution():
 def test_two_spectra_differ_by_what_was_put_between_them():
     rng = np.random.default_rng(5)
     one, two = fit_of(rng.normal(0, 0.01, 3000), 0.01), fit_of(rng.normal(0.02, 0.02, 3000), 0.02)
+    two = replace(two, star_id="b")
     two.ivar[100:110] = 0
     result = compare(one, two)
     assert np.isnan(result.difference[100:110]).all()
@@ -64,13 +65,21 @@ def test_two_spectra_differ_by_what_was_put_between_them():
 
 
 def test_another_grid_and_frame_are_the_same_spectrum():
-    one = fit_of(np.zeros(3000), 0.01)
-    two = replace(one, wave=to_vacuum(one.wave), frame="vacuum")
+    one = replace(fit_of(np.zeros(3000), 0.01), star_id="b")
+    two = replace(one, star_id="a", wave=to_vacuum(one.wave), frame="vacuum")
     assert np.nanmax(np.abs(compare(one, two).difference)) < 1e-6
     half = replace(one, wave=one.wave[::2], flux=one.flux[::2], best=one.best[::2], ivar=one.ivar[::2])
     assert np.nanmax(np.abs(compare(one, half).difference)) < 1e-4
     apart = replace(one, wave=one.wave + 5000.0)
     assert np.isnan(compare(one, apart).chi2)
+
+
+def test_two_fits_of_one_star_are_compared_by_their_models():
+    one = fit_of(np.random.default_rng(6).normal(0, 0.01, 3000), 0.01)
+    two = replace(one, best=one.best + np.float32(0.02), flux=one.flux + 1)
+    result = compare(one, replace(two, ivar=np.zeros(3000)))  # masked in the second fit, but known all the same
+    np.testing.assert_allclose(result.difference, -0.02, atol=1e-6)
+    assert result.chi2 == pytest.approx(4.0, rel=1e-4)
 
 
 def test_line_lists_are_ordered_and_the_strong_ones_known():
