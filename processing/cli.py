@@ -16,12 +16,16 @@ import typer
 
 import processing
 from processing.catalogue import cli as catalogue_commands
+from processing.catalogue.cuts_cli import CutsOption, with_named_cuts
+from processing.catalogue.cuts_cli import cuts as apply_named_cuts
 from processing.console import Console, guarded
 from processing.errors import StellacubeError
 from processing.extraction.cli import subtract, wcs
 from processing.labels.cli import models
 from processing.paths import installed
 from processing.planning.cli import plan
+from processing.preparation.cli import MasksOption, with_masks
+from processing.preparation.cli import masks as list_masks
 from processing.report.cli import report
 from processing.settings import Settings, read_settings, to_dict
 
@@ -96,6 +100,8 @@ def run(
     model: Model = "",
     name: Name = "",
     engine: Engine = None,
+    masks: MasksOption = None,
+    cuts: CutsOption = "",
     combine: Combine = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -119,7 +125,7 @@ def run(
         raise StellacubeError(
             f"{len(cube)} cubes were given.", "Say --combine if they show the same field; run different fields singly."
         )
-    settings = _settings(config, model, engine)
+    settings = with_named_cuts(with_masks(_settings(config, model, engine), masks), cuts)
     carry_out = partial(pipeline_run, RunInputs(cube[0], stars, out=out, name=name), settings)
     if combine:
         carry_out = partial(run_exposures, cube, stars, out, settings, name=name)
@@ -177,6 +183,8 @@ def fit(
     config: Config = None,
     model: Model = "",
     name: Name = "",
+    masks: MasksOption = None,
+    cuts: CutsOption = "",
     combine: Combine = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -189,7 +197,7 @@ def fit(
     from processing.pipeline import RunInputs, fit_only
 
     inputs = RunInputs(spectra=tuple(spectra), out=out, name=name)
-    settings = _settings(config, model)
+    settings = with_named_cuts(with_masks(_settings(config, model), masks), cuts)
     if combine:
         settings = replace(settings, exposures=replace(settings.exposures, combine=True))
     with Console() as console:
@@ -314,6 +322,8 @@ def show_settings(config: Config = None) -> None:
 
 app.add_typer(models, name="model")
 app.command("plan")(plan)
+app.command("masks")(list_masks)
+app.command("cuts")(apply_named_cuts)
 app.command("report")(report)
 catalogue_commands.add_to(app)
 app.command("wcs")(wcs)

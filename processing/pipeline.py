@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from processing.catalogue.cuts import CutList, with_cuts
+from processing.catalogue.expressions import Condition
 from processing.catalogue.table import Catalogue, build_catalogue
 from processing.errors import Cancelled, StellacubeError
 from processing.extraction.overlay import UnmatchedListError
@@ -110,9 +112,11 @@ def extract_only(
 
 
 def _load_model(settings: Settings) -> tuple[LabelModel, Path]:
-    """Load the model first of all: a wrong name must not cost an extraction."""
+    """Load the model first of all: a wrong name or cut must not cost an extraction."""
     from processing.labels.model_file import find_model, load_model
 
+    for text in settings.catalogue.cuts:
+        Condition.parse(text)
     path = find_model(settings.fit.model)
     return load_model(path), path
 
@@ -246,6 +250,9 @@ class _Run:
         if model is not None:
             provenance = replace(provenance, model=model.name, model_version=model.version)
         catalogue = build_catalogue(spectra, fits, model, provenance, self.session.info("magnitude", ""))
+        if model is not None and self.settings.catalogue.cuts:
+            catalogue = with_cuts(catalogue, CutList("", "", self.settings.catalogue.cuts))
+            self.notes.append(f"{catalogue.provenance.history[-1]}.")
         start = time.perf_counter()
         files = write_extraction(
             self.inputs, self.session.sources(), spectra, provenance, progress=progress, cancelled=self.cancelled

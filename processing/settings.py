@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import tomllib
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from processing.errors import StellacubeError
+from processing.toml_files import load_toml, save_toml
 
 T = TypeVar("T")
 
@@ -47,6 +47,19 @@ class SourceSettings:
     """Stars with flat or hollow cores: model them by their wings and write no spectrum, or take them as they are."""
     detection_sigma: float = 5.0
     """Detection threshold on the white-light image when no list is given, in sigma of the background."""
+
+
+@dataclass(frozen=True)
+class ExtractionSettings:
+    """How the stars' light is separated."""
+
+    method: Literal["psf", "aperture"] = "psf"
+    """PSF fitting of all stars at once, or aperture photometry: as good below some 200 stars a field (Wang et al. 2022)
+    and no good in crowds."""
+    aperture_radius: float = 1.0
+    """Of the apertures, FWHM."""
+    annulus: tuple[float, float] = (2.5, 3.5)
+    """Inner and outer radius of the annulus around each star where the sky is measured, FWHM."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +204,8 @@ class CatalogueSettings:
     """Reduced chi2 on the pipeline's own errors above which a fit is called poor."""
     corr_flux_good: float = 0.8
     """Correlation of flux and best fit, over what noise allows, below which a fit is called poor."""
+    cuts: tuple[str, ...] = ()
+    """Conditions that the column `selected` stands for, as "snr_muse > 80"; empty: no such column."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +214,7 @@ class Settings:
 
     registration: RegistrationSettings = field(default_factory=RegistrationSettings)
     sources: SourceSettings = field(default_factory=SourceSettings)
+    extraction: ExtractionSettings = field(default_factory=ExtractionSettings)
     psf: PsfSettings = field(default_factory=PsfSettings)
     solve: SolveSettings = field(default_factory=SolveSettings)
     pampelmuse: PampelMuseSettings = field(default_factory=PampelMuseSettings)
@@ -279,17 +295,9 @@ def read_settings(path: str | Path) -> Settings:
     StellacubeError
         If the file cannot be read, is no TOML, or holds an unknown name or a wrong value.
     """
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StellacubeError(f"The settings file {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StellacubeError(f"The settings file {path} is not valid TOML: {error}.") from error
-    return from_dict(values)
+    return from_dict(load_toml(path, "settings file"))
 
 
 def write_settings(settings: Settings, path: str | Path) -> None:
     """Write settings to a TOML file that `read_settings` reads back unchanged."""
-    import tomli_w
-
-    Path(path).write_text(tomli_w.dumps(to_dict(settings)), encoding="utf-8")
+    save_toml(to_dict(settings), path, "settings file")

@@ -77,7 +77,11 @@ class StarSpectrum:
     @property
     def snr(self) -> float:
         """Median of flux over the pipeline's error per pixel (the catalogue's ``snr_muse``); NaN if all masked."""
-        good = self.good
+        return self.snr_above(0.0)
+
+    def snr_above(self, wave_min: float) -> float:
+        """Return the same of the pixels at a wavelength in Angstrom and beyond."""
+        good = self.good & (self.wave >= wave_min)
         return float(np.median(self.flux[good] * np.sqrt(self.ivar[good]))) if good.any() else float("nan")
 
     @property

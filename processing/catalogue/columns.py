@@ -28,6 +28,7 @@ EXTRACTION = (
     Column("x", "pix", "position in the cube along NAXIS1, counted from 0"),
     Column("y", "pix", "position in the cube along NAXIS2, counted from 0"),
     Column("snr_muse", "", "median of flux over the pipeline's error, per pixel of the input spectrum"),
+    Column("snr_red", "", "the same above 5991 A alone: what the paper's cuts for the bulge mean"),
     Column("snr_der", "", "DER_SNR: median flux over the scatter of neighbouring pixels, per pixel"),
 )
 FIT = (
@@ -40,6 +41,9 @@ FIT = (
     Column("n_pix", "", "number of fitted pixels", int),
     Column("n_masked", "", "number of pixels of the model's grid that were masked", int),
     Column("n_replaced", "", "number of pixels with sky-line residuals that were replaced by their neighbours", int),
+    Column("at_limit", "", "labels that ended at the limits of the fit", str),
+    Column("rv_arms", "km / s", "velocity of the part above 5900 A minus that of the part below"),
+    Column("rv_arms_err", "km / s", "error of rv_arms"),
     Column("grad_distance", "", "distance to the star whose physical gradients were compared (Eq. 4)"),
 )
 QUALITY = (
@@ -47,6 +51,7 @@ QUALITY = (
     Column("multistar", "", "true where stars too close to separate share the spectrum", bool),
     Column("edge_dist", "pix", "distance to the edge of the field"),
     Column("contamination", "", "fraction of the light within the PSF that belongs to other stars"),
+    Column("n_eff", "", "crowding: effective number of stars whose light falls into the PSF"),
     Column("psf_fwhm", "pix", "full width at half maximum of the PSF at the middle wavelength"),
     Column("quality", "", "good, check, poor, out of scope or not fitted", str),
     Column("quality_reason", "", "why quality is not good", str),
@@ -79,6 +84,7 @@ def label_columns(labels: Sequence[str]) -> tuple[Column, ...]:
                 info.unit,
                 f"error of {info.symbol}: noise rescaled by error_scale, correlated pixels, the network's own error",
             ),
+            Column(f"{name}_err_scaled", info.unit, f"part of {name}_err_cal that is noise, rescaled by error_scale"),
             Column(f"{name}_err_model", info.unit, f"part of {name}_err_cal that is the network's own error"),
             Column(f"{name}_flag", "", f"1 where {name}_gradcorr is above 0.5: the network reads its own lines", int),
             Column(f"{name}_gradcorr", "", f"correlation of the network's {info.symbol} gradient with physics"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from processing.labels.arms import arm_difference
 from processing.labels.names import LABELS
 from processing.labels.scope import outside
 from processing.settings import CatalogueSettings, Settings
@@ -21,6 +22,8 @@ HOT, POOR_IN_METALS = 6000.0, -2.0
 """Hotter (K) and poorer in metals (dex) than this little but hydrogen shows, and a much hotter star looks the same."""
 MIN_SNR = 10.0
 """Signal-to-noise per pixel, on rescaled errors, below which labels say little."""
+MAX_ARMS, ARMS_SIGMA = 10.0, 4.0
+"""km/s and errors by which the velocities below and above 5900 A may differ."""
 MIN_EDGE = 2.0
 """Distance to the edge of the field, spaxels, below which part of the PSF is lost."""
 MAX_CONTAMINATION = 0.75
@@ -100,6 +103,9 @@ def _check(spectrum: StarSpectrum, fit: LabelFit, model: LabelModel, settings: S
     good = settings.catalogue.corr_flux_good
     if good * _best_correlation(spectrum, fit) <= fit.corr_flux < good:
         reasons.append(f"noise hides the lines: flux and best fit correlate by {fit.corr_flux:.2f}")
+    apart, error = arm_difference(fit)
+    if abs(apart) > max(MAX_ARMS, ARMS_SIGMA * error):
+        reasons.append(f"the red part recedes {apart:+.0f} km/s faster than the blue one")
     if meta.get("multistar"):
         reasons.append("more than one star shares the spectrum")
     if float(meta.get("edge_dist", np.inf)) < MIN_EDGE:

@@ -12,10 +12,12 @@ import numpy as np
 from processing.catalogue.columns import Column, all_columns
 from processing.catalogue.quality import judge
 from processing.errors import StellacubeError
+from processing.labels.arms import arm_difference
 from processing.labels.gradients import flags, informative
+from processing.labels.held import at_limit
 from processing.labels.names import LABELS
 from processing.provenance import Provenance
-from processing.settings import EvidenceSettings
+from processing.settings import Settings
 from processing.spectrum import StarSpectrum
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from processing.labels.fit import LabelFit
     from processing.labels.model_file import LabelModel
 
+RED = 5991.0
+"""Angstrom: where the paper's fits of the bulge begin."""
+_FROM_EXTRACTION = ("status", "multistar", "edge_dist", "contamination", "n_eff", "psf_fwhm")
 _MISSING: dict[type, Any] = {float: np.nan, int: 0, bool: False, str: ""}
 
 
@@ -121,23 +126,22 @@ def _row(
         **{name: getattr(spectrum, name) for name in ("ra", "dec", "x", "y", "snr_der")},
         "magnitude": spectrum.mag,
         "snr_muse": spectrum.snr,
+        "snr_red": spectrum.snr_above(RED),
         "quality": quality,
         "quality_reason": reason,
         "cube": Path(str(meta.get("cube", ""))).name,
         "date": meta.get("date_obs", ""),
     }
-    row |= {
-        name: meta[name] for name in ("status", "multistar", "edge_dist", "contamination", "psf_fwhm") if name in meta
-    }
+    row |= {name: meta[name] for name in _FROM_EXTRACTION if name in meta}
     if model is not None:
         row |= {"model": model.name, "model_version": model.version}
     if fit is not None and model is not None:
-        row |= _fit_values(fit, provenance.settings.evidence)
+        row |= _fit_values(fit, model, provenance.settings)
     return row
 
 
-def _fit_values(fit: LabelFit, settings: EvidenceSettings) -> dict[str, Any]:
-    errors, scaled, own = fit.errors(), fit.errors_scaled(), fit.errors_model()
+def _fit_values(fit: LabelFit, model: LabelModel, settings: Settings) -> dict[str, Any]:
+    errors, total, noise, own = fit.errors(), fit.errors_scaled(), fit.errors_noise(), fit.errors_model()
     row: dict[str, Any] = {
         name: getattr(fit, name)
         for name in (
@@ -153,13 +157,15 @@ def _fit_values(fit: LabelFit, settings: EvidenceSettings) -> dict[str, Any]:
         )
     }
     row["grad_distance"] = fit.grad_distance
+    row["at_limit"] = " ".join(at_limit(model, fit.values, settings.fit))
+    row["rv_arms"], row["rv_arms_err"] = arm_difference(fit)
     for index, name in enumerate(fit.labels):
         row |= {
-            name: fit.values[index], f"{name}_err": errors[index], f"{name}_err_cal": scaled[index],
-            f"{name}_err_model": own[index],
+            name: fit.values[index], f"{name}_err": errors[index], f"{name}_err_cal": total[index],
+            f"{name}_err_scaled": noise[index], f"{name}_err_model": own[index],
         }  # fmt: skip
     if fit.gradcorr is not None and fit.gradcorr_info is not None:
-        good, known = flags(fit, settings), informative(fit, settings)
+        good, known = flags(fit, settings.evidence), informative(fit, settings.evidence)
         for index, name in enumerate(fit.labels):
             row |= {
                 f"{name}_flag": good[index], f"{name}_gradcorr": fit.gradcorr[index], f"{name}_info": known[index],

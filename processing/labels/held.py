@@ -52,3 +52,11 @@ def ranges(model: LabelModel, settings: FitSettings) -> np.ndarray:
     """Return how far every label may vary, shape (n_label,): hardly at all where it is held."""
     low, high = bounds(model, settings)
     return np.where(high > low, high - low, _HARDLY * (model.label_max - model.label_min))
+
+
+def at_limit(model: LabelModel, labels: np.ndarray, settings: FitSettings) -> tuple[str, ...]:
+    """Name the labels (n_label,) that a fit has driven to the limit of what it allows, and that were not held."""
+    low, high = bounds(model, settings)
+    close = 1e-4 * (model.label_max - model.label_min)
+    stuck = (high > low) & ((labels < low + close) | (labels > high - close))
+    return tuple(name for name, is_stuck in zip(model.labels, stuck, strict=True) if is_stuck)

@@ -117,6 +117,10 @@ class LabelFit:
         """1-sigma errors of the labels: noise rescaled, correlation of neighbouring pixels, the model's own error."""
         return np.sqrt(np.diag(self.covariance_total)[:-1])
 
+    def errors_noise(self) -> np.ndarray:
+        """1-sigma errors of the labels from noise alone, rescaled and with the correlation of neighbouring pixels."""
+        return np.sqrt(np.diag(self.covariance_scaled)[:-1])
+
     def errors_model(self) -> np.ndarray:
         """1-sigma errors of the labels from the model's own error alone; NaN where it is unknown."""
         if self.covariance_model is None:

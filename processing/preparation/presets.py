@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 from processing.errors import StellacubeError
 from processing.paths import resource
 from processing.settings import PreparationSettings, from_dict
+from processing.toml_files import find_toml, load_toml, save_toml
 
 Region = tuple[float, float]
 
@@ -49,13 +49,7 @@ def read_preset(path: str | Path) -> MaskPreset:
         If the file cannot be read, or holds something else than a preset.
     """
     path = Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StellacubeError(f"The mask preset {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StellacubeError(f"The mask preset {path} is not valid TOML: {error}.") from error
-    preset = from_dict({"name": path.stem} | values, MaskPreset, f"{path.name}: ")
+    preset = from_dict({"name": path.stem} | load_toml(path, "mask preset"), MaskPreset, f"{path.name}: ")
     for low, high in preset.regions:
         if not 0 < low < high:
             raise StellacubeError(
@@ -67,13 +61,7 @@ def read_preset(path: str | Path) -> MaskPreset:
 
 def write_preset(preset: MaskPreset, path: str | Path) -> None:
     """Write a preset to a TOML file that `read_preset` reads back unchanged; what is empty is left out."""
-    import tomli_w
-
-    values = {name: value for name, value in asdict(preset).items() if value}
-    try:
-        Path(path).write_text(tomli_w.dumps(values), encoding="utf-8")
-    except OSError as error:
-        raise StellacubeError(f"The mask preset {path} cannot be written: {error.strerror}.") from error
+    save_toml({name: value for name, value in asdict(preset).items() if value}, path, "mask preset")
 
 
 def list_presets(*folders: str | Path) -> dict[str, Path]:
@@ -90,14 +78,7 @@ def find_preset(name: str, *folders: str | Path) -> MaskPreset:
     StellacubeError
         If there is none.
     """
-    known = list_presets(*folders)
-    if name in known:
-        return read_preset(known[name])
-    if Path(name).suffix == ".toml":
-        return read_preset(name)
-    raise StellacubeError(
-        f"There is no mask preset called {name}.", f"Known are {', '.join(known)}; or give the path of a TOML file."
-    )
+    return read_preset(find_toml(name, list_presets(*folders), "mask preset"))
 
 
 def with_preset(settings: PreparationSettings, preset: MaskPreset) -> PreparationSettings:

@@ -26,7 +26,20 @@ ORIGIN = Provenance(
     created="2020-01-01T00:00:00",
 )
 SURE = {"covariance_scaled": np.diag([50.0**2, 0.05**2, 1.0])}
-FIRST = ["stellar_id", "ra", "dec", "mag_F606W", "x", "y", "snr_muse", "snr_der", "teff", "teff_err", "teff_err_cal"]
+FIRST = [
+    "stellar_id",
+    "ra",
+    "dec",
+    "mag_F606W",
+    "x",
+    "y",
+    "snr_muse",
+    "snr_red",
+    "snr_der",
+    "teff",
+    "teff_err",
+    "teff_err_cal",
+]
 EVIDENCE = {"teff_gradcorr": [0.9, np.nan], "teff_flag": [1, 0], "teff_info": [0, 0], "fe_h_info": [1, 0]}
 LAST = ["quality", "quality_reason", "model", "model_version", "cube", "date"]
 
@@ -139,7 +152,7 @@ def test_the_fits_file_says_where_it_comes_from(catalogue, tmp_path):
         hdus.verify("exception")
         header = hdus["CATALOGUE"].header
         assert header["TUNIT2"] == "deg"
-        assert header["TCOMM8"] == catalogue.table["snr_der"].description
+        assert header["TCOMM9"] == catalogue.table["snr_der"].description
         assert header.comments["TTYPE2"] == "right ascension, ICRS"
         assert (header["MODEL"], header["MODELVER"]) == ("a", "1.2")
         record = dict(zip(hdus["PROVENANCE"].data["key"], hdus["PROVENANCE"].data["value"], strict=True))

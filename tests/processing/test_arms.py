@@ -1,0 +1,66 @@
+"""A red arm that sits beside the blue one is found, measured, and said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from mock_spectra import labels_of, observed
+from test_catalogue import ORIGIN
+
+from processing.catalogue.table import build_catalogue
+from processing.labels.arms import arm_difference
+from processing.labels.fit import fit_labels
+from processing.labels.held import at_limit
+from processing.labels.model_file import load_model
+from processing.settings import FitSettings, Settings
+
+GIANT = (4600.0, 2.3, -0.3, 1.5)
+
+
+@pytest.fixture(scope="module")
+def stars_and_fits():
+    """Return 30 stars, the red part of every second of which recedes 40 km/s faster, and their fits."""
+    shipped = load_model("physical")
+    model = replace(shipped, scatter=np.zeros_like(shipped.scatter), error=None)
+    truth = np.repeat(labels_of(model, GIANT), 30, axis=0)
+    together, apart = (observed(model, truth, velocity, snr=60, seed=5) for velocity in (20.0, 60.0))
+    stars = [
+        replace(one, flux=np.where((one.wave > 5900) & bool(i % 2), other.flux, one.flux))
+        for i, (one, other) in enumerate(zip(together, apart, strict=True))
+    ]
+    return stars, fit_labels(stars, model, Settings()), model
+
+
+def test_the_difference_is_measured_within_its_error(stars_and_fits):
+    differences, errors = np.array([arm_difference(fit) for fit in stars_and_fits[1]]).T
+    pulls = (differences - np.tile([0.0, 40.0], 15)) / errors
+    assert pulls[::2].std() == pytest.approx(1.0, abs=0.35)
+    assert np.median(differences[1::2]) == pytest.approx(40.0, abs=2.0)
+    assert errors.max() < 3.0
+
+
+def test_the_catalogue_says_so(stars_and_fits):
+    stars, fits, model = stars_and_fits
+    table = build_catalogue(stars, fits, model, ORIGIN).table
+    said = np.array(["km/s faster than the blue one" in reason for reason in table["quality_reason"]])
+    np.testing.assert_array_equal(said, np.arange(30) % 2 == 1)
+    assert set(table["quality"][1::2]) == {"check"}
+    assert (table["teff_err_scaled"] == table["teff_err_cal"]).all()  # the network is the truth here
+    assert (table["snr_red"] > 50).all()
+
+
+def test_too_little_blue_light_is_no_disagreement(stars_and_fits):
+    fit = stars_and_fits[1][1]
+    red_only = replace(fit, ivar=np.where(fit.wave < 5800, 0, fit.ivar).astype(np.float32))
+    assert np.isnan(arm_difference(red_only)).all()
+
+
+def test_labels_at_the_limit_are_named():
+    model = load_model("physical")
+    labels = model.training_labels[0].astype(float)
+    span = model.label_max - model.label_min
+    labels[:2] = model.label_max[:2] + 0.1 * span[:2]
+    assert at_limit(model, labels, FitSettings()) == model.labels[:2]
+    assert at_limit(model, labels, FitSettings(held=((model.labels[0], labels[0]),))) == model.labels[1:2]
