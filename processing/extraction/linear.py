@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from processing.extraction.banded import BandedFactor
 from processing.extraction.psf import PsfShape
 from processing.extraction.psf_profiles import first_guess
 
@@ -213,7 +214,7 @@ class NormalFactor:
     """
 
     def __init__(self, stars: Any, sky: Any, weight: np.ndarray) -> None:
-        from scipy.linalg import cho_factor, cholesky_banded
+        from scipy.linalg import cho_factor
 
         weighted = stars.multiply(weight[None, :].astype(np.float32)).tocsr()
         self.star_star = (weighted @ stars.T).tocoo()
@@ -224,10 +225,8 @@ class NormalFactor:
         self._scale = 1.0 / np.sqrt(np.where(self.diagonal > 0, self.diagonal, 1.0))
         lower = row >= column
         row, column = row[lower], column[lower]
-        band = np.zeros((int((row - column).max(initial=0)) + 1, n))
-        band[row - column, column] = value[lower] * self._scale[row] * self._scale[column]
-        band[0] += 1e-6
-        self._band = cholesky_banded(band, lower=True, check_finite=False).astype(np.float32)
+        scaled = value[lower] * self._scale[row] * self._scale[column]
+        self._band = BandedFactor(row, column, scaled, n)
         self._border = (sky @ weighted.T).toarray().T * self._scale[:, None]  # (n_star, n_sky), scaled
         self._through = self._stars_only(self._border)
         background = (sky.multiply(weight[None, :]) @ sky.T).toarray().astype(float)
@@ -235,11 +234,7 @@ class NormalFactor:
         self._schur = cho_factor(schur, lower=True, check_finite=False) if schur.size else None
 
     def _stars_only(self, right: np.ndarray) -> np.ndarray:
-        from scipy.linalg import cho_solve_banded
-
-        if right.shape[1] == 0:
-            return right
-        return cho_solve_banded((self._band, True), right.astype(np.float32), check_finite=False)
+        return right if right.shape[1] == 0 else self._band.solve(right)
 
     def solve(self, right: np.ndarray) -> np.ndarray:
         """Solve for right-hand sides (n_star + n_sky, n): stars first, then the sky."""
@@ -256,13 +251,7 @@ class NormalFactor:
         """Return by how much neighbours and sky raise each star's variance: diag(inverse) x diag, >= 1."""
         from scipy.linalg import cho_solve
 
-        n = self.diagonal.size
-        out = np.empty(n)
-        for start in range(0, n, 256):
-            index = np.arange(start, min(start + 256, n))
-            unit = np.zeros((n, index.size), np.float32)
-            unit[index, index - start] = 1.0
-            out[index] = self._stars_only(unit)[index, index - start]
+        out = self._band.inverse_diagonal()
         if self._schur is not None:
             out += np.einsum("ij,ji->i", self._through, cho_solve(self._schur, self._through.T, check_finite=False))
         return np.maximum(out, 1.0)

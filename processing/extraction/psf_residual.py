@@ -178,9 +178,9 @@ def fit_residual(
 
 
 def _prior_scale(knots: np.ndarray, psf: PsfShape) -> np.ndarray:
-    """Return the expected size of every component: the geometric mean of the PSF there and at its centre."""
+    """Return the expected size of every component: it falls outwards as the fourth root of the PSF."""
     whole = np.concatenate([np.full(3, knots[0]), knots, np.full(3, knots[-1])])
     centres = np.array([whole[k + 1 : k + 4].mean() for k in range(1, whole.size - 6)])
     zero = np.zeros(1)
-    flat = np.sqrt(psf(zero, zero) * psf(centres, np.zeros_like(centres)))
+    flat = psf(zero, zero) ** 0.75 * psf(centres, np.zeros_like(centres)) ** 0.25
     return np.concatenate([flat, *[flat[1:]] * (2 * ORDERS)])

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from processing.checkpoint import Checkpoint
-from processing.errors import Cancelled
 from processing.extraction.blocks import run_blocks
 from processing.extraction.layer_model import LayerModel, Layers, StarField, ratio
 from processing.progress import CancelCheck, Progress, ignore, never
@@ -24,9 +23,6 @@ CLIP = 6.0
 CLIP_ROUNDS = 4
 MIN_INFORMATION = 0.05
 """A star that keeps less of its weight than this on a layer's valid pixels has no flux there."""
-CROWDING_KNOTS = 12
-EXACT_CROWDING = 400
-"""Up to this many stars the crowding factor is computed in every batch; above, at knots in wavelength."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +69,10 @@ def solve_cube(
     n_wave = cube.wave.size
     batches = [(start, min(start + step, n_wave)) for start in range(0, n_wave, step)]
     results: dict[str, Any] = {}
-    crowding = None
-    if stars.x.size > EXACT_CROWDING:
-        crowding = _crowding_at_knots(cube, stars, batches, workers, checkpoint, cancelled)
 
     def work(batch: tuple[int, int], stop: CancelCheck) -> dict[str, np.ndarray]:
         block = cube.block(*batch)
-        knots = None if crowding is None else _interpolate(crowding, sum(batch) / 2.0)
-        return solve_batch(stars, block.flux, block.ivar, cube.wave[slice(*batch)], knots, stop)
+        return solve_batch(stars, block.flux, block.ivar, cube.wave[slice(*batch)], stop)
 
     keys = {f"solve/{a:04d}-{b:04d}": (a, b) for a, b in batches}
     for key, block in run_blocks(keys, work, workers, checkpoint, cancelled):
@@ -88,7 +80,7 @@ def solve_cube(
         progress(
             len(results) / len(batches), f"Solving for {stars.x.size} stars: {len(results)} of {len(batches)} blocks"
         )
-    return _assemble(stars, [results[key] for key in keys])
+    return assemble(stars.x.size, [results[key] for key in keys])
 
 
 def solve_batch(
@@ -96,7 +88,6 @@ def solve_batch(
     flux: np.ndarray,
     ivar: np.ndarray,
     wave: np.ndarray,
-    crowding: np.ndarray | None = None,
     cancelled: CancelCheck = never,
 ) -> dict[str, np.ndarray]:
     """Solve one batch of layers.
@@ -108,8 +99,6 @@ def solve_batch(
         Data and weights; ivar is 0 where masked.
     wave : ndarray, shape (n,)
         Wavelengths in Angstrom.
-    crowding : ndarray, shape (n_star,), optional
-        Variance inflation by neighbours; computed here if not given.
 
     Returns
     -------
@@ -149,7 +138,7 @@ def solve_batch(
         solution[:, hit] = model.only(hit).conjugate_gradients(
             target[:, hit], weight[:, hit], solution[:, hit], TOLERANCE, cancelled
         )
-    return _report(stars, model, solution, target - model.image(solution), weight, noise, used, crowding)
+    return _report(stars, model, solution, target - model.image(solution), weight, noise, used)
 
 
 def _outliers(residual: np.ndarray, star_model: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -177,7 +166,6 @@ def _report(
     weight: np.ndarray,
     noise: np.ndarray,
     used: np.ndarray,
-    crowding: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
     """Turn a batch's solution into fluxes, errors and quality, in the stars' own order and the cube's unit."""
     n_star = model.n_star
@@ -188,8 +176,7 @@ def _report(
     share = np.divide(information, diagonal, out=np.zeros_like(information), where=diagonal > 0)
     typical = np.array([np.median(s[s > 0]) if (s > 0).any() else 1.0 for s in share.T])
     valid = share > MIN_INFORMATION * typical
-    inflation = model.factor.crowding() if crowding is None else crowding[model.order]
-    variance = inflation[:, None] / np.where(valid, information, 1.0)
+    variance = model.factor.crowding()[:, None] / np.where(valid, information, 1.0)
     flux = solution[:n_star] * noise
     chi = residual * np.sqrt(weight)
     core = model.stamps.matrix((np.hypot(model.stamps.dx, model.stamps.dy) < model.fwhm).astype(np.float32))
@@ -247,46 +234,7 @@ def _empty_block(stars: StarField, n: int) -> dict[str, np.ndarray]:
     }
 
 
-def _crowding_at_knots(
-    cube: Layers,
-    stars: StarField,
-    batches: list[tuple[int, int]],
-    workers: int,
-    checkpoint: Checkpoint | None,
-    cancelled: CancelCheck,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return layer numbers and crowding factors (n_knot, n_star) of a few batches; empty ones are left out."""
-
-    def work(batch: tuple[int, int], stop: CancelCheck) -> dict[str, np.ndarray]:
-        weight = cube.block(*batch).ivar.mean(0)
-        if stop():
-            raise Cancelled
-        used = weight > 0
-        if used.mean() < 0.1:
-            return {"crowding": np.zeros(0)}
-        model = LayerModel(stars, used, cube.wave[slice(*batch)], weight[used] / np.median(weight[used]))
-        return {"crowding": model.factor.crowding()[np.argsort(stars.order)]}
-
-    chosen = np.unique(np.linspace(0, len(batches) - 1, CROWDING_KNOTS).astype(int))
-    keys = {f"crowding/{a:04d}-{b:04d}": (a, b) for a, b in (batches[i] for i in chosen)}
-    found = dict(run_blocks(keys, work, workers, checkpoint, cancelled))
-    rows = [(sum(keys[k]) / 2.0, found[k]["crowding"]) for k in keys if found[k]["crowding"].size]
-    if not rows:
-        return np.zeros(1), np.ones((1, stars.x.size))
-    return np.array([layer for layer, _ in rows]), np.array([factor for _, factor in rows])
-
-
-def _interpolate(knots: tuple[np.ndarray, np.ndarray], layer: float) -> np.ndarray:
-    """Interpolate the crowding factors linearly to a layer number."""
-    layers, factors = knots
-    i = int(np.clip(np.searchsorted(layers, layer), 1, max(len(layers) - 1, 1)))
-    if len(layers) == 1:
-        return factors[0]
-    t = np.clip((layer - layers[i - 1]) / (layers[i] - layers[i - 1]), 0.0, 1.0)
-    return (1.0 - t) * factors[i - 1] + t * factors[i]
-
-
-def _assemble(stars: StarField, blocks: list[Any]) -> Solution:
+def assemble(n_star: int, blocks: list[Any]) -> Solution:
     """Join the batches in wavelength."""
     counts = np.stack([b["count"] for b in blocks]).astype(np.float64)
     sums = sum(b["residual"].astype(np.float64) * float(b["unit"]) * c for b, c in zip(blocks, counts, strict=True))
@@ -294,13 +242,13 @@ def _assemble(stars: StarField, blocks: list[Any]) -> Solution:
     pixels = sum(b["pixels"] for b in blocks)
     mean = [np.stack([b[name] for b in blocks]) for name in ("contamination", "n_eff")]
     alive = np.isfinite(mean[0]).any(1)
-    quality = [np.nanmedian(m[alive], axis=0) if alive.any() else np.full(stars.x.size, np.nan) for m in mean]
+    quality = [np.nanmedian(m[alive], axis=0) if alive.any() else np.full(n_star, np.nan) for m in mean]
     return Solution(
         flux=np.concatenate([b["flux"] for b in blocks], axis=1),
         ivar=np.concatenate([b["ivar"] for b in blocks], axis=1),
         residual=np.where(total > 0, sums / np.maximum(total, 1), np.nan).astype(np.float32),
         chi=np.sqrt(
-            np.divide(sum(b["chi2"] for b in blocks), pixels, out=np.full(stars.x.size, np.nan), where=pixels > 0)
+            np.divide(sum(b["chi2"] for b in blocks), pixels, out=np.full(n_star, np.nan), where=pixels > 0)
         ),
         contamination=quality[0],
         n_eff=quality[1],
