@@ -13,6 +13,7 @@ from gui.panels.image import ImagePanel
 from gui.panels.labels import LabelsPanel
 from gui.panels.log import LogPanel
 from gui.panels.panel import Panel, Segments
+from gui.panels.psf import PsfPanel
 from gui.panels.queue import QueuePanel
 from gui.panels.spectrum import SpectrumPanel
 from gui.panels.stars import StarsPanel
@@ -51,11 +52,13 @@ class Workspaces(QObject):
         self.diagrams = DiagramsPanel(document, selection, themes)
         self.labels = LabelsPanel(document, selection, themes)
         self.image.preview_ended.connect(self.spectrum.end_preview)
+        self.psf = PsfPanel(document, themes)
         self.queue = QueuePanel(window.runs, themes)
         self.log = LogPanel(window.notifications, themes)
         self.docks: dict[str, QDockWidget] = {}
         window.setDockNestingEnabled(True)
-        for panel in (self.image, self.spectrum, self.stars, self.diagrams, self.labels, self.queue, self.log):
+        about_stars = (self.spectrum, self.stars, self.diagrams, self.labels)
+        for panel in (self.image, *about_stars, self.psf, self.queue, self.log):
             self._add_panel(panel)
         self._add_planner()
         self.segments = Segments(CHOICES)
@@ -179,10 +182,10 @@ class Workspaces(QObject):
             window.splitDockWidget(docks[first], docks[second], across)
             window.addDockWidget(bottom, docks[low[0]])
             window.splitDockWidget(docks[low[0]], docks[low[1]], across)
-            for other in ("queue", "log"):
+            for other in ("psf", "queue", "log"):
                 window.splitDockWidget(docks[low[0]], docks[other], across)
         else:
-            for other in ("image", "spectrum", "stars", "diagrams", "labels", "queue", "log"):
+            for other in ("image", "spectrum", "stars", "diagrams", "labels", "psf", "queue", "log"):
                 window.addDockWidget(bottom, docks[other])
         for rest in docks:
             if window.dockWidgetArea(docks[rest]) == Qt.DockWidgetArea.NoDockWidgetArea:
