@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import (
@@ -24,7 +25,9 @@ from PySide6.QtWidgets import (
 from gui.actions import shortcut_rows
 from gui.document import Document
 from gui.notifications import Notification
+from gui.running import beside
 from gui.theme import GRID
+from processing.estimate import Estimate, estimate_run
 
 
 def default_output(document: Document) -> Path:
@@ -32,8 +35,7 @@ def default_output(document: Document) -> Path:
     if document.session is not None:
         return Path(document.session.path).parent
     if document.cube_path is not None:
-        stem = document.cube_path.name.partition(".fits")[0]
-        return document.cube_path.parent / f"{stem}_stellacube"
+        return beside(document.cube_path)
     if document.spectra:
         first = document.spectra[0]
         return first.parent / f"{first.stem}_stellacube"
@@ -83,6 +85,7 @@ class RunDialog(QDialog):
         row.addWidget(self.folder, 1)
         row.addWidget(browse)
         form.addRow(_muted("Results in"), row)
+        form.addRow(_muted("Takes"), QLabel(str(_estimate(document))))
         self.replace = QCheckBox("Replace the results of another run in this folder")
         note = QLabel(
             "The session, the catalogue (CSV and FITS) and one FITS file per spectrum. "
@@ -128,6 +131,17 @@ class RunDialog(QDialog):
         folder = QFileDialog.getExistingDirectory(self, "Folder for the results", str(self.output.parent))
         if folder:
             self.folder.setText(folder)
+
+
+def _estimate(document: Document) -> Estimate:
+    """Return what a run on what is open will take."""
+    rows, cube = document.rows, document.cube
+    known = rows is not None and (cube is None or document.stars_path is not None or document.edited is not None)
+    stars = int(np.isin(rows.status, OUT_OF_FIELD, invert=True).sum()) if rows is not None and known else None
+    return estimate_run(cube.shape if cube is not None else None, stars)
+
+
+OUT_OF_FIELD = ("outside", "deleted")
 
 
 def _muted(text: str) -> QLabel:

@@ -103,6 +103,8 @@ class Job(QObject):
     def __init__(self, title: str, stage: Stage, parent: QObject) -> None:
         super().__init__(parent)
         self.title = title
+        self.began = 0.0
+        """Seconds of the monotonic clock at the start."""
         self._stop = threading.Event()
         self._thread = QThread(self)
         self._worker: _Worker | None = _Worker(stage, self._stop)
@@ -127,6 +129,7 @@ class Job(QObject):
 
     def start(self) -> None:
         """Start the work."""
+        self.began = time.monotonic()
         self._thread.start()
 
     def cancel(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
@@ -20,6 +22,7 @@ from gui.jobs import Job, JobRunner
 from gui.notifications import Notification
 from gui.panels.panel import Elided, Segments
 from gui.theme import GRID, Theme, icon
+from processing.estimate import rounded, time_left
 
 
 class ProgressView(QWidget):
@@ -95,7 +98,9 @@ class ProgressView(QWidget):
             return
         self.bar.setValue(round(1000 * fraction))
         self.percent.setText(f"{100 * fraction:.0f} %")
-        self.label.set_text(text or self._job.title)
+        left = time_left(time.monotonic() - self._job.began, fraction)
+        rest = f"   {rounded(left)} left" if left is not None else ""
+        self.label.set_text((text or self._job.title) + rest)
 
 
 class StatusLine(QWidget):
