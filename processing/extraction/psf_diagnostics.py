@@ -145,18 +145,19 @@ def _cutout(star: StarSpectrum, model: PsfModel, residual: np.ndarray) -> _Cutou
 
 
 def _profiles(cutouts: list[_Cutout], reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the rings' radii (m,), and every star's profile and the model's, shape (n, m)."""
+    """Return the rings' mean radii (m,), and every star's profile and the model's, shape (n, m)."""
     edges = np.arange(0.0, reach + RING, RING)
-    seen, expected = np.full((2, len(cutouts), edges.size - 1), np.nan)
+    radius, seen, expected = np.full((3, len(cutouts), edges.size - 1), np.nan)
     for n, cutout in enumerate(cutouts):
         good = np.isfinite(cutout.residual)
         ring = np.digitize(cutout.radius[good], edges) - 1
         count = np.bincount(ring, minlength=edges.size)[: edges.size - 1]
-        for rows, image in ((seen, cutout.unit + cutout.residual / cutout.flux), (expected, cutout.unit)):
+        observed = cutout.unit + cutout.residual / cutout.flux
+        for rows, image in ((radius, cutout.radius), (seen, observed), (expected, cutout.unit)):
             sums = np.bincount(ring, image[good], minlength=edges.size)[: edges.size - 1]
             rows[n] = np.divide(sums, count, out=rows[n], where=count > 0)
     some = np.isfinite(seen).any(0)
-    return (0.5 * (edges[1:] + edges[:-1]))[some], seen[:, some], expected[:, some]
+    return np.nanmean(radius[:, some], axis=0), seen[:, some], expected[:, some]
 
 
 def _mean_residual(cutouts: list[_Cutout]) -> np.ndarray:
