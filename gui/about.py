@@ -24,7 +24,10 @@ QT_NOTICE = (
     "and GPL, are among the licence texts. Nothing in Stellacube forbids reverse engineering in order to debug such "
     "changes."
 )
-NO_NETWORK = "Stellacube never uses the network; only the links here do, in your browser, when you click them."
+NO_NETWORK = (
+    "Stellacube never uses the network; only the links here do, in your browser, when you click them. SAMP, if you "
+    "connect it, talks to programs on this computer alone."
+)
 
 
 def licence_folder() -> Path:

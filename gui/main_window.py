@@ -26,6 +26,7 @@ from gui.opening import FITS, LISTS, SESSION
 from gui.overlays import DropSign, NoticeBar
 from gui.running import beside
 from gui.runs import Runs, Task
+from gui.samp_menu import SampMenu
 from gui.saving import SaveCommands
 from gui.selection import Selection
 from gui.settings import Preferences
@@ -97,6 +98,8 @@ class MainWindow(QMainWindow):
         self.recent_menu.aboutToShow.connect(self._fill_recent)
         file_menu, view_menu = menus["&File"], menus["&View"]
         file_menu.insertMenu(self.actions_by_id["export"], self.recent_menu)
+        self.samp = SampMenu(self)
+        file_menu.insertMenu(self.actions_by_id["close_field"], self.samp.menu)
         panels = view_menu.addMenu("&Panels")
         for dock in self.workspaces.docks.values():
             panels.addAction(dock.toggleViewAction())
@@ -349,6 +352,7 @@ class MainWindow(QMainWindow):
     def shut_down(self) -> None:
         """Stop what is going on and wait for every thread; nothing is opened any more."""
         self._closed = True
+        self.samp.shut_down()
         self.document.shut_down()
         self.runner.shut_down()
 
