@@ -41,14 +41,14 @@ def aperture_spectrum(
     flux, ivar = cube.box(rows, columns)
     good = ivar > 0
     full = math.pi * radius**2
-    weight = np.where(good, _circle(x, y, radius, rows, columns), 0.0)
+    weight = np.where(good, circle(x, y, radius, rows, columns), 0.0)
     covered = weight.sum(axis=(1, 2))
     kept = covered > 0.5 * full
     scale = np.where(kept, full / np.where(kept, covered, 1.0), 0.0)
     total = scale * (weight * np.where(good, flux, 0.0)).sum(axis=(1, 2))
     variance = scale**2 * (weight**2 / np.where(good, ivar, 1.0)).sum(axis=(1, 2))
     if annulus:
-        ring = _circle(x, y, annulus[1], rows, columns) - _circle(x, y, annulus[0], rows, columns) > 0.5
+        ring = circle(x, y, annulus[1], rows, columns) - circle(x, y, annulus[0], rows, columns) > 0.5
         sky, sky_variance = _sky(flux[:, ring])
         kept &= np.isfinite(sky)
         total -= full * np.nan_to_num(sky)
@@ -87,7 +87,7 @@ def _around(centre: float, reach: float, size: int) -> slice:
     return slice(max(math.floor(centre - reach), 0), min(math.ceil(centre + reach) + 1, size))
 
 
-def _circle(x: float, y: float, radius: float, rows: slice, columns: slice, fine: int = 10) -> np.ndarray:
+def circle(x: float, y: float, radius: float, rows: slice, columns: slice, fine: int = 10) -> np.ndarray:
     """Return the share of each pixel that lies within the circle, from fine x fine points in it."""
     points = (np.arange(fine) + 0.5) / fine - 0.5
     yy = (np.arange(rows.start, rows.stop)[:, None] + points).ravel() - y

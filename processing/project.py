@@ -100,7 +100,8 @@ def describe(inputs: RunInputs, model: Path | None, cancelled: CancelCheck = nev
 def extraction_key(files: Sequence[InputFile], settings: Settings) -> str:
     """Return a hash of all that the extracted spectra depend on."""
     parts = (
-        settings.registration, settings.sources, settings.psf, settings.solve, settings.pampelmuse, settings.exposures,
+        settings.registration, settings.sources, settings.extraction, settings.psf, settings.solve, settings.pampelmuse,
+        settings.exposures,
     )  # fmt: skip
     identities = [file.identity for file in files if file.role != "model"]
     return key_of(processing.__version__, identities, [to_dict(part) for part in parts], settings.seed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from processing.checkpoint import Checkpoint
+from processing.extraction.aperture import ApertureField, sum_apertures
 from processing.extraction.background import sky_patch
 from processing.extraction.defects import Unspoilt, find_saturated
 from processing.extraction.layer_model import Layers, StarField, Unresolved
@@ -25,6 +26,9 @@ from processing.spectrum import MetaValue, StarSpectrum
 if TYPE_CHECKING:
     from processing.cube import CubeOverview, MuseCube
     from processing.reference import StarList
+
+FEW = 200
+"""Stars a field below which aperture photometry is as good as PSF fitting (Wang et al. 2022, section 4)."""
 
 
 @dataclass(frozen=True)
@@ -138,16 +142,24 @@ def extract(
             checkpoint.save("psf", block)
     psf, solve = PsfModel.from_arrays(block), replace(settings.solve, sky_patch=int(block["sky_patch"]))
     radius = core_radius(settings.psf, float(np.max(psf.fwhm(cube.wave))), cube.shape[1:])
-    field = StarField(x, y, psf, cube.shape[1:], radius, solve, unresolved)
-    solution = solve_cube(
-        layers, field, workers=workers, checkpoint=checkpoint, progress=part(progress, 0.4, 1.0), cancelled=cancelled
-    )
+    if settings.extraction.method == "aperture":
+        few = ApertureField(x, y, psf, cube.shape[1:], settings.extraction)
+        solution = sum_apertures(
+            layers, few, workers=workers, checkpoint=checkpoint, progress=part(progress, 0.4, 1.0), cancelled=cancelled
+        )
+    else:
+        field = StarField(x, y, psf, cube.shape[1:], radius, solve, unresolved)
+        solution = solve_cube(
+            layers, field, workers=workers, checkpoint=checkpoint, progress=part(progress, 0.4, 1.0),
+            cancelled=cancelled,
+        )  # fmt: skip
     if checkpoint is not None:  # stars without a spectrum whose light is in the cube, should they be taken out of it
         other = ~sources.extracted[modelled]
         checkpoint.save("contaminants", {"x": x[other], "y": y[other], "flux": solution.flux[other]})
     spectra = _spectra(cube, sources, modelled, psf, solution)
-    notes = (*(n for n in (seen.note,) if n), *registration.notes, *field_notes, *_notes(sources, psf, spectra))
-    return Extraction(spectra, sources, psf, registration, solution.residual, notes)
+    notes = [seen.note] if seen.note else []
+    notes += [*registration.notes, *field_notes, *_notes(sources, psf, spectra, settings)]
+    return Extraction(spectra, sources, psf, registration, solution.residual, tuple(notes))
 
 
 def _registration(
@@ -233,10 +245,20 @@ def _misfit(residual: np.ndarray, x: np.ndarray, y: np.ndarray, flux: np.ndarray
     return out
 
 
-def _notes(sources: SourceTable, psf: PsfModel, spectra: tuple[StarSpectrum, ...]) -> list[str]:
+def _notes(sources: SourceTable, psf: PsfModel, spectra: tuple[StarSpectrum, ...], settings: Settings) -> list[str]:
     """Return sentences on what was left out and on what a user should know about the PSF."""
     kinds, counts = np.unique(sources.status, return_counts=True)
     notes = [", ".join(f"{c} {k}" for k, c in zip(kinds, counts, strict=True)) + f" of {sources.status.size} stars."]
+    if settings.extraction.method == "aperture" and len(spectra) >= FEW:
+        notes.append(
+            f"Aperture photometry of {len(spectra)} stars: from about {FEW} a field on, PSF fitting is better "
+            '(extraction.method = "psf").'
+        )
+    elif settings.extraction.method == "psf" and len(spectra) < FEW:
+        notes.append(
+            f"With fewer than {FEW} stars a field, aperture photometry gives similar results "
+            '(extraction.method = "aperture").'
+        )
     lost = sources.extracted.sum() - len(spectra)
     if lost:
         notes.append(f"{lost} stars have no valid pixels.")
