@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from processing.catalogue.label_table import QUANTITIES
-from processing.catalogue.matching import RADIUS, By
+from processing.catalogue.terms import QUANTITIES, RADIUS, By
 from processing.console import Console
 from processing.errors import StellacubeError
 from processing.settings import Settings

@@ -12,8 +12,9 @@ import numpy as np
 from processing.catalogue.agreement import Recovery, bias_and_dispersion
 from processing.catalogue.columns import Column
 from processing.catalogue.factors import spread
-from processing.catalogue.label_table import QUANTITIES, LabelTable, read_label_table
-from processing.catalogue.matching import RADIUS, By, match
+from processing.catalogue.label_table import LabelTable, read_label_table
+from processing.catalogue.matching import match
+from processing.catalogue.terms import QUANTITIES, RADIUS, By
 from processing.errors import StellacubeError
 from processing.files import prepare_folder, replacing
 from processing.progress import CancelCheck, Progress, ignore, never, stop_if

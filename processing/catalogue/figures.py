@@ -11,7 +11,7 @@ import numpy as np
 
 from processing.catalogue.compare import AGAINST, CatalogueComparison, trend
 from processing.catalogue.factors import Pairs
-from processing.catalogue.label_table import QUANTITIES
+from processing.catalogue.terms import QUANTITIES
 from processing.files import replacing
 
 if TYPE_CHECKING:

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from processing.catalogue.terms import QUANTITIES
 from processing.errors import StellacubeError
-from processing.labels.names import LABELS, LabelInfo
 from processing.star_columns import degrees, find, id_column, numbers, sky_columns
 from processing.star_files import RawColumn, RawTable, read_tables
 
 if TYPE_CHECKING:
     from processing.catalogue.table import Catalogue
 
-QUANTITIES: dict[str, LabelInfo] = {**LABELS, "rv": LabelInfo("rv", "velocity", "km / s", "radial velocity", 1)}
-"""What is compared: the labels, and the radial velocity."""
 _OTHER_NAMES = {
     "teff": ("teffk", "effectivetemperature", "teffspec", "teffsp", "teffpayne", "teffgspspec"),
     "logg": ("loggcgs", "surfacegravity", "loggspec", "loggsp", "logggspspec"),

@@ -9,11 +9,9 @@ from typing import Literal
 import numpy as np
 
 from processing.catalogue.label_table import LabelTable
+from processing.catalogue.terms import RADIUS, By
 from processing.errors import StellacubeError
 
-By = Literal["auto", "position", "name"]
-RADIUS = 0.5
-"""Arcsec within which two entries are one star unless the user says otherwise: half the seeing of a good night."""
 _ARCSEC = np.pi / 180 / 3600
 
 

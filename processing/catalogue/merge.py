@@ -9,8 +9,9 @@ import numpy as np
 
 from processing.catalogue.columns import FIT, QUALITY, Column, label_columns
 from processing.catalogue.label_table import of_catalogue
-from processing.catalogue.matching import RADIUS, By, match
+from processing.catalogue.matching import match
 from processing.catalogue.table import Catalogue, make_table
+from processing.catalogue.terms import RADIUS, By
 from processing.errors import StellacubeError
 from processing.labels.names import LABELS
 from processing.provenance import now

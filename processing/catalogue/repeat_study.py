@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from processing.catalogue.label_table import LabelTable, read_label_table
-from processing.catalogue.matching import RADIUS, By
 from processing.catalogue.repeat_tables import combined_table, repeatability_table
 from processing.catalogue.repeats import Repeatability, Repeats, find_repeats, remarks, repeatability
+from processing.catalogue.terms import RADIUS, By
 from processing.errors import StellacubeError
 from processing.files import prepare_folder, replacing
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from processing.catalogue.columns import Column
-from processing.catalogue.label_table import QUANTITIES
 from processing.catalogue.repeats import WIDTHS, Repeatability, Repeats
 from processing.catalogue.table import make_table
+from processing.catalogue.terms import QUANTITIES
 
 if TYPE_CHECKING:
     from astropy.table import Table

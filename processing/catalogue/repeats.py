@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from processing.catalogue.factors import FEW_STARS, Pairs, Width, spread, width
-from processing.catalogue.label_table import QUANTITIES, LabelTable
-from processing.catalogue.matching import RADIUS, By, group
+from processing.catalogue.label_table import LabelTable
+from processing.catalogue.matching import group
+from processing.catalogue.terms import QUANTITIES, RADIUS, By
 from processing.errors import StellacubeError
 
 WIDTHS = ("eq10", "robust", "eq10_calibrated", "robust_calibrated", "planner")
