@@ -20,7 +20,7 @@ from processing.labels.names import CORE
 from processing.labels.network import Network
 from processing.labels.normal import Emulator
 from processing.labels.real_stars import Library, known_labels, label_by_fit
-from processing.labels.student import StudentSettings, make_lesson, train_student
+from processing.labels.student import StudentSettings, lesson_from_spectra, make_lesson, train_student
 from processing.preparation.air import in_frame
 from processing.preparation.masks import BALMER_CORES, inside
 from processing.preparation.prepare import Operators, continuum_ratio, observe, prepare
@@ -34,6 +34,8 @@ RATIOS = np.geomspace(0.03, 30.0, 13)
 COARSER = 1.1
 """A pixel teaches nothing where its source is coarser than the model by more than this factor."""
 CENTRE = np.array([5040.0 / 5300.0, 3.5, -0.3])
+ERROR_UNITS = 80
+"""Principal components that hold what is left over of real stars."""
 MIN_STARS = 10
 """A pixel that fewer stars cover is not corrected."""
 
@@ -270,5 +272,11 @@ def corrected_model(
         model,
         network=both.compressed(model.training_labels.astype(float), model.network.n_unit),
         scatter=scatter.astype(np.float32),
-        error=model.error and replace(model.error, real=Unseen.of(real.core, left_out, real.label_error)),
+        error=model.error and replace(model.error, real=_unseen(real, left_out)),
     )
+
+
+def _unseen(real: Residuals, left_out: np.ndarray) -> Unseen:
+    """Compress what is left over of real stars (n, n_pix); what their libraries lack is filled in from the others."""
+    lesson = lesson_from_spectra(real.core, left_out, real.used, min(ERROR_UNITS, len(left_out) // 3))
+    return Unseen(real.core, lesson.coefficients, lesson.basis.T, real.label_error)

@@ -238,8 +238,7 @@ def lesson_from_spectra(labels: np.ndarray, flux: np.ndarray, used: np.ndarray, 
     known = np.where(used, flux - mean, 0.0)
     filled, gaps = known, np.flatnonzero(~used.all(axis=1))
     for _ in range(FILLS if gaps.size else 1):
-        values, vectors = np.linalg.eigh(filled.T @ filled / len(filled))
-        values, basis = values[::-1], vectors[:, ::-1][:, :n_unit]
+        values, basis = _components(filled, n_unit)
         noise = max(values[n_unit:].mean(), 1e-8 * values[0])
         coefficients = filled @ basis
         for i in gaps:
@@ -248,3 +247,12 @@ def lesson_from_spectra(labels: np.ndarray, flux: np.ndarray, used: np.ndarray, 
             coefficients[i] = np.linalg.solve(matrix, seen.T @ known[i, used[i]])
         filled = np.where(used, known, coefficients @ basis.T)
     return Lesson(labels, coefficients, basis, mean)
+
+
+def _components(flux: np.ndarray, n_unit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Variances of all principal components of spectra (n, n_pix), and the first of them, shape (n_pix, n_unit)."""
+    if len(flux) < flux.shape[1]:
+        _, size, vectors = np.linalg.svd(flux, full_matrices=False)
+        return size**2 / len(flux), vectors[:n_unit].T
+    values, vectors = np.linalg.eigh(flux.T @ flux / len(flux))
+    return values[::-1], vectors[:, ::-1][:, :n_unit]
