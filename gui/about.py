@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import tomllib
 from html import escape
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import processing
 from gui.theme import GRID, application_icon
 from processing.logfile import log_path
 from processing.paths import installed, resource
+from processing.report.methods import citations
 from processing.selfcheck import components, version_of
 
 QT_NOTICE = (
@@ -34,11 +34,6 @@ def licence_folder() -> Path:
     """Return where the licence texts lie."""
     bundled = resource().parent / "licences"
     return bundled if bundled.is_dir() else resource("licences")
-
-
-def citations() -> list[dict[str, str]]:
-    """Return what to cite: `use` and `text` of each."""
-    return list(tomllib.loads(resource("licences", "citations.toml").read_text(encoding="utf-8"))["citation"])
 
 
 def diagnostics() -> str:

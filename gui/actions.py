@@ -63,6 +63,8 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("nothing", "&View", "Select &nothing", "Escape", "Let go of the star or spaxel"),
     ActionSpec("filter", "&View", "F&ilter stars", "Ctrl+F", "Go to the filter box"),
     ActionSpec("reset_layout", "&View", "Reset la&yout", "", "Put all panels back into their places", line=True),
+    ActionSpec("guide", "&Help", "User &guide", "Shift+F1", "What each step does, what every word and sign means"),
+    ActionSpec("methods", "&Help", "Copy &methods and citations", "", "What a paper says of this run, in numbers"),
     ActionSpec("shortcuts", "&Help", "&Keyboard shortcuts", "F1", "List all shortcuts"),
     ActionSpec("about", "&Help", "&About Stellacube", "", "Version, licences, citation, diagnostics"),
 )  # fmt: skip

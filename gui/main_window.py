@@ -24,6 +24,7 @@ from gui.jobs import JobRunner
 from gui.notifications import Notification, Notifications
 from gui.opening import FITS, LISTS, SESSION
 from gui.overlays import DropSign, NoticeBar
+from gui.reporting import methods_stage
 from gui.running import beside
 from gui.runs import Runs, Task
 from gui.samp_menu import SampMenu
@@ -90,7 +91,8 @@ class MainWindow(QMainWindow):
             "aperture": image.aperture.button.toggle, "lines": self.workspaces.spectrum.lines_button.setChecked,
             "next_star": partial(stars.step, 1),
             "previous_star": partial(stars.step, -1), "nothing": self.selection.clear, "filter": stars.go_to_filter,
-            "reset_layout": self.workspaces.reset, "shortcuts": self.show_shortcuts, "about": self.show_about,
+            "reset_layout": self.workspaces.reset, "guide": self.show_guide, "methods": self.copy_methods,
+            "shortcuts": self.show_shortcuts, "about": self.show_about,
         }  # fmt: skip
 
     def _build_menus(self, menus: dict[str, QMenu]) -> None:
@@ -171,7 +173,8 @@ class MainWindow(QMainWindow):
         self.progress.set_title(title)
         running = self.runs.running
         actions["run"].setEnabled((document.cube is not None or bool(document.spectra)) and not running)
-        actions["export"].setEnabled(document.catalogue is not None)
+        for name in ("export", "methods"):
+            actions[name].setEnabled(document.catalogue is not None)
         actions["close_field"].setEnabled(not document.empty and not running)
         actions["cancel"].setEnabled(bool(self.runner.jobs))
         for name in ("white", "slice", "snr", "noise", "colour", "bands", "blink", "play", "whole", "aperture", "next",
@@ -332,6 +335,25 @@ class MainWindow(QMainWindow):
     def show_shortcuts(self) -> None:
         """List the shortcuts."""
         ShortcutSheet(self).open()
+
+    @Slot()
+    def show_guide(self) -> None:
+        """Show the guide beside the window."""
+        from gui.guide import GuideDialog
+
+        GuideDialog(self.themes, self).show()
+
+    @Slot()
+    def copy_methods(self) -> None:
+        """Copy what a paper says about this run."""
+        if self.document.catalogue is not None:
+            stage, failed = partial(methods_stage, self.document.catalogue), self.notifications.failure
+            self.runner.start("Writing the methods", stage, succeeded=self._on_methods, failed=failed)
+
+    @Slot(object)
+    def _on_methods(self, text: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+        self.notifications.info("Copied the methods paragraph and the citations.")
 
     @Slot()
     def show_about(self) -> None:

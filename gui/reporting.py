@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gui.reading import ShownSpectrum
+    from processing.catalogue.table import Catalogue
     from processing.labels.refit import Refit
     from processing.session import Session
 
@@ -27,9 +28,8 @@ def data_stage(
     cancelled: CancelCheck,
 ) -> Path:
     """Save a spectrum with its fit, or two compared."""
-    from processing.report.data import comparison_table, spectrum_table, write_data
-
     from processing.labels.residuals import compare
+    from processing.report.data import comparison_table, spectrum_table, write_data
 
     if pair is not None and pair[0].fit is not None and pair[1].fit is not None:
         table = comparison_table(compare(pair[0].fit, pair[1].fit), (pair[0].title, pair[1].title), pair[0].fit.frame)
@@ -56,3 +56,10 @@ def report_stage(
     progress(0.1, f"Drawing the report of {star_id}")
     star = read_star(session, star_id, refit=refit, white=white)
     return write_report(star, path)
+
+
+def methods_stage(catalogue: Catalogue, *, progress: Progress, cancelled: CancelCheck) -> str:
+    """Write the paragraph about a run."""
+    from processing.report.methods import methods
+
+    return methods(catalogue)

@@ -26,7 +26,7 @@ from processing.paths import installed
 from processing.planning.cli import plan
 from processing.preparation.cli import MasksOption, with_masks
 from processing.preparation.cli import masks as list_masks
-from processing.report.cli import report
+from processing.report.cli import methods, report
 from processing.settings import Settings, read_settings, to_dict
 
 if TYPE_CHECKING:
@@ -325,6 +325,7 @@ app.command("plan")(plan)
 app.command("masks")(list_masks)
 app.command("cuts")(apply_named_cuts)
 app.command("report")(report)
+app.command("methods")(methods)
 catalogue_commands.add_to(app)
 app.command("wcs")(wcs)
 app.command("subtract")(subtract)

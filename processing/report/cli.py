@@ -1,4 +1,4 @@
-"""The command `report`: one page about a star."""
+"""The commands `report` and `methods`: one page about a star, one paragraph about a run."""
 
 from __future__ import annotations
 
@@ -55,3 +55,21 @@ def report(
             console.progress(n / len(pages), f"Report of {page.spectrum.star_id}")
             name = Path(file_name("", page.spectrum.star_id)).stem.removeprefix("_id")
             console.say(f"Wrote {write_report(page, out / f'{name}_report.pdf')}")
+
+
+def methods(
+    session: Annotated[Path, typer.Argument(help="Session of a finished run (.stellacube).")],
+) -> None:
+    """Print a paragraph for a paper's methods section, with the numbers of a run, and the works to cite.
+
+    Example: python main.py methods results/demo.stellacube
+    """
+    from processing.errors import StellacubeError
+    from processing.report.methods import methods as paragraph
+    from processing.session import Session
+
+    with Console() as console, Session.open(session, read_only=True) as opened:
+        catalogue = opened.catalogue()
+        if catalogue is None:
+            raise StellacubeError(f"{session} holds no catalogue yet.", "Finish the run first.")
+        console.say(paragraph(catalogue))
