@@ -118,7 +118,7 @@ def _load_model(settings: Settings) -> tuple[LabelModel, Path]:
     for text in settings.catalogue.cuts:
         Condition.parse(text)
     path = find_model(settings.fit.model)
-    return load_model(path), path
+    return load_model(settings.fit.model), path
 
 
 @dataclass
@@ -219,8 +219,7 @@ class _Run:
 
     def fits(self, spectra: list[StarSpectrum], model: LabelModel, progress: Progress) -> list[LabelFit]:
         """Fit all spectra in blocks fixed by their order, so that an interrupted run gives the same labels."""
-        from processing.labels.fit import fit_labels
-        from processing.labels.gradients import check_gradients
+        from processing.labels.mixture import fit_and_check
 
         size = max(self.settings.fit.batch, 1)
         with self._stage("fit", fit_key(self.session.inputs, self.settings)):
@@ -229,8 +228,7 @@ class _Run:
                 stop_if(self.cancelled)
                 block = spectra[start : start + size]
                 share = part(progress, start / len(spectra), (start + len(block)) / len(spectra))
-                fits = fit_labels(block, model, self.settings, progress=share, cancelled=self.cancelled)
-                fits = check_gradients(fits, model, self.settings, cancelled=self.cancelled)
+                fits = fit_and_check(block, model, self.settings, progress=share, cancelled=self.cancelled)
                 self.session.put_fits(fits, start)
         return list(self.session.fits())
 

@@ -10,7 +10,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -68,6 +68,8 @@ class LabelModel:
         Training set, validation figures, licence, citation (`CARD_ENTRIES`), as JSON can hold them.
     error : ModelError, optional
         How wrong the model itself makes the labels; None where nobody knows.
+    companion : LabelModel, optional
+        Network for metal-poor stars whose results are mixed in (`processing.labels.mixture`).
     """
 
     name: str
@@ -89,6 +91,7 @@ class LabelModel:
     masks_balmer_cores: bool = False
     card: Mapping[str, Any] = field(default_factory=dict)
     error: ModelError | None = None
+    companion: LabelModel | None = None
 
 
 def list_models() -> dict[str, Path]:
@@ -102,10 +105,15 @@ DEFAULT_MODEL = "a"
 
 
 def find_model(name: str | Path) -> Path:
-    """Return the path of a model file from its path or short name; an empty name is the default model's."""
+    """Return the path of a model file from its path or short name; an empty name is the default model's.
+
+    Of two names joined by + (``a+a-mp``) it is the first one's.
+    """
     text = str(name) or DEFAULT_MODEL
     path = Path(text).expanduser()
     shipped = list_models()
+    if not path.is_file() and "+" in text:
+        return find_model(text.split("+")[0] or "+")
     if path.is_file():
         return path
     if text.lower() in shipped:
@@ -163,13 +171,16 @@ _NETWORK = ("label_center", "label_scale", "basis", "offset", "activation")
 
 
 def load_model(path: str | Path) -> LabelModel:
-    """Read a model file, or a shipped model by its short name.
+    """Read a model file, or a shipped model by its short name; ``a+a-mp`` reads a model with its companion.
 
     Raises
     ------
     StellacubeError
         If there is no such model, or the file is no model, damaged, incomplete or inconsistent.
     """
+    first, plus, second = str(path).partition("+")
+    if plus and not Path(path).expanduser().is_file():
+        return _joined(load_model(first), load_model(second or "+"))
     file = find_model(path)
     entries = read_entries(file)
     _refuse_others(entries, file)
@@ -184,6 +195,17 @@ def load_model(path: str | Path) -> LabelModel:
         raise StellacubeError(f"The model file {file} holds entries of the wrong kind: {error}.") from error
     _check(model, str(file))
     return model
+
+
+def _joined(model: LabelModel, companion: LabelModel) -> LabelModel:
+    """Return a model with its companion for metal-poor stars."""
+    if model.labels != companion.labels or not np.array_equal(model.wave, companion.wave):
+        raise StellacubeError(
+            f"The models {model.name} and {companion.name} cannot be mixed: their labels or wavelengths differ.",
+            "Two that can are a and a-mp.",
+        )
+    name, version = (f"{one}+{two}" for one, two in ((model.name, companion.name), (model.version, companion.version)))
+    return replace(model, name=name, version=version, companion=companion)
 
 
 def read_entries(file: Path) -> dict[str, np.ndarray]:

@@ -127,13 +127,11 @@ def refit(
     StellacubeError
         If the model cannot be read, or a label cannot be held at its value.
     """
-    from processing.labels.fit import fit_labels
-    from processing.labels.gradients import check_gradients
+    from processing.labels.mixture import fit_and_check
     from processing.labels.model_file import load_model
 
     progress(0.0, f"Fitting {spectrum.star_id} again")
     settings = recipe.settings(settings)
     model = load_model(settings.fit.model)
-    fits = fit_labels([masked(spectrum, recipe.masks)], model, settings, progress=progress, cancelled=cancelled)
-    fit = check_gradients(fits, model, settings, cancelled=cancelled)[0]
+    (fit,) = fit_and_check([masked(spectrum, recipe.masks)], model, settings, progress=progress, cancelled=cancelled)
     return Refit(fit, recipe, settings, model.name, model.version)

@@ -62,4 +62,5 @@ def sources(n: int) -> SourceTable:
 MODEL = SimpleNamespace(
     name="stand-in", version="1", labels=LABELS, label_min=np.array([3800.0, -2.5]), label_max=np.array([7000.0, 0.5]),
     training_labels=np.stack(np.meshgrid(np.linspace(3800, 7000, 17), np.linspace(-2.5, 0.5, 13)), -1).reshape(-1, 2),
+    companion=None,
 )  # fmt: skip
