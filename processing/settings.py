@@ -60,6 +60,8 @@ class ExtractionSettings:
     """Of the apertures, FWHM."""
     annulus: tuple[float, float] = (2.5, 3.5)
     """Inner and outer radius of the annulus around each star where the sky is measured, FWHM."""
+    second_pass: bool = False
+    """Search what is left of the white-light image for stars that the list lacks, and extract again with them."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,20 @@ class SolveSettings:
     """Neighbouring layers that share one normal matrix."""
     refinements: int = 1
     """Passes after the first one, each with the far wings of every layer's own fluxes."""
-    sky: Literal["none", "constant", "patches"] = "patches"
+    sky: Literal["none", "constant", "patches", "slices"] = "patches"
+    """"patches": a smooth surface; "slices": one level for every few slices of the instrument, where its slices differ in
+    level and the cube's rows are still along them (no rotation, one exposure)."""
     sky_patch: int = 50
     """Distance of the sky's knots in spaxels; made smaller where the background is not flat."""
+    sky_slices: int = 12
+    """Rows of a quarter of the field that share a level: one of the 24 spectrographs has 12."""
     far_wings: bool = True
     """Subtract the wings beyond `PsfSettings.radius` by Fourier transform."""
+
+    @property
+    def sky_side(self) -> int:
+        """Size of the sky's components, spaxels."""
+        return self.sky_slices if self.sky == "slices" else self.sky_patch
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,8 @@ def extract(
             )  # fmt: skip
 
         solve = settings.solve
+        if solve.sky == "slices":  # so fine that it would take up the PSF's wings
+            solve = replace(solve, sky="patches")
         psf = fit(solve, part(progress, 0.15, 0.35))
         band, wave = _band(cube, overview, image)
         side = sky_patch(x, y, band, psf, wave, solve.sky_patch)

@@ -113,7 +113,7 @@ class LayerModel:
         span = max(ends[1] - ends[0], 1e-9)
         self.along = ((wave - ends[0]) / span - 0.5).astype(np.float32)  # position in the batch, -1/2 to 1/2
         faint = None if stars.unresolved is None else stars.unresolved.image(psf, float(wave.mean()), used)
-        self.sky = background_matrix(used, settings.sky, settings.sky_patch, faint)
+        self.sky = background_matrix(used, settings.sky, settings.sky_side, faint)
         self.n_star, self.n_sky = self.order.size, self.sky.shape[0]
         self.factor = NormalFactor(self.mean, self.sky, weight)
         self.used = used

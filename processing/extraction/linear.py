@@ -11,6 +11,9 @@ from processing.extraction.banded import BandedFactor
 from processing.extraction.psf import PsfShape
 from processing.extraction.psf_profiles import first_guess
 
+STACKS = 4
+"""Stacks of slices that MUSE's field is made of, side by side (Bacon et al. 2010)."""
+
 
 @dataclass(frozen=True)
 class Stamps:
@@ -141,13 +144,14 @@ class FarWings:
 def background_matrix(used: np.ndarray, kind: str, side: int, unresolved: np.ndarray | None = None) -> Any:
     """Return the background's components as a sparse matrix (n_component, n_pixel).
 
-    The sky is one constant, or a surface that is linear between knots about `side` spaxels apart: each knot's component
-    falls from 1 to 0 at its neighbours. The image of unresolved stars (n_pixel,) is one more component.
+    The sky is one constant; or a surface that is linear between knots about `side` spaxels apart: each knot's component
+    falls from 1 to 0 at its neighbours; or a constant in each group of `side` rows of the instrument's four stacks of
+    slices, side by side. The image of unresolved stars (n_pixel,) is one more component.
 
     Parameters
     ----------
     used : ndarray of bool, shape (ny, nx)
-    kind : {"none", "constant", "patches"}
+    kind : {"none", "constant", "patches", "slices"}
     side : int
     unresolved : ndarray, shape (n_pixel,), optional
     """
@@ -158,6 +162,10 @@ def background_matrix(used: np.ndarray, kind: str, side: int, unresolved: np.nda
         sky = csr_matrix((0, x.size), dtype=np.float32)
     elif kind == "constant":
         sky = csr_matrix(np.ones((1, x.size), np.float32))
+    elif kind == "slices":
+        stack = STACKS * (x - x.min()) // (x.max() - x.min() + 1)
+        _, group = np.unique(stack + STACKS * ((y - y.min()) // side), return_inverse=True)
+        sky = csr_matrix((np.ones(x.size, np.float32), (group, np.arange(x.size))))
     else:
         (jx, fx, nx), (jy, fy, _) = _knots(x, side), _knots(y, side)
         corners = [(jy + b) * nx + jx + a for b in (0, 1) for a in (0, 1)]

@@ -99,7 +99,7 @@ class Projection:
             fwhm, beta = start[:2].tolist()
             guess = constant_psf("moffat", fwhm, beta, np.array([0.0, 1.0]), *scene.pivot)
             faint = scene.unresolved.image(guess, 0.0, used)
-        self.sky = background_matrix(used, scene.solve.sky, scene.solve.sky_patch, faint)
+        self.sky = background_matrix(used, scene.solve.sky, scene.solve.sky_side, faint)
         self.wings = FarWings(x, y, scene.shape, scene.radius) if scene.solve.far_wings else None
         self.flux = np.zeros((scene.x.size, 1))
         self.beyond = self._beyond(start)

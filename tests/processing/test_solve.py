@@ -215,3 +215,16 @@ def test_the_sky_is_a_continuous_surface():
     np.testing.assert_allclose(sky.T @ coefficients, plane, atol=1e-5)
     assert background_matrix(used, "none", 50).shape[0] == 0
     assert background_matrix(used, "constant", 50).shape[0] == 1
+
+
+def test_a_sky_that_differs_from_slice_to_slice_is_followed():
+    made = make_field(seed=11, n_star=16, wave=WAVE[:8], noise=False, border=0, **SLOW)
+    rng = np.random.default_rng(1)
+    level = np.repeat(np.repeat(rng.normal(0.0, 20.0, (5, 4)), 12, axis=0), 15, axis=1).astype(np.float32)
+    made.data += np.where(made.ivar > 0, level, 0)
+    errors = []
+    for sky in ("patches", "slices"):
+        block = solve_batch(stars_of(made, sky=sky, sky_slices=12), made.data, made.ivar, made.wave)
+        errors.append(np.abs((block["flux"] - made.flux[:, :8]) * np.sqrt(block["ivar"])).mean())
+    assert block["sky"].shape == (20, 8)
+    assert errors[1] < 0.1 * errors[0]
