@@ -54,7 +54,7 @@ LIGHT = Theme(
 )  # fmt: skip
 DARK = Theme(
     "dark", window="#14171b", panel="#1e2227", field="#272c33", line="#373e47", text="#e8ebef", muted="#9ea8b4",
-    accent="#6cb2f5", on_accent="#0d1620", hover="#2c323a", pressed="#38414c", flux="#c3cbd5", fit="#ff9a4d",
+    accent="#6cb2f5", on_accent="#0d1620", hover="#2c323a", pressed="#343c46", flux="#c3cbd5", fit="#ff9a4d",
     preview="#6cb2f5", band="#8b97a6", warn="#f0b64f", bad="#ff8a80", good="#4cc9a6",
 )  # fmt: skip
 

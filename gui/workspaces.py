@@ -94,6 +94,7 @@ class Workspaces(QObject):
 
             self._planner = PlannerPanel()
             room = QScrollArea()
+            room.setAccessibleName("Planner")
             room.setFrameShape(QFrame.Shape.NoFrame)
             room.setWidgetResizable(True)
             room.setWidget(self._planner)  # else a small window would grow to hold it, and stay so

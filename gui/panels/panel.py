@@ -29,7 +29,7 @@ class Header(QFrame):
     def __init__(self, title: str) -> None:
         super().__init__()
         self.setObjectName("header")
-        row = QHBoxLayout(self)
+        self._row = row = QHBoxLayout(self)
         row.setContentsMargins(12, 0, 6, 0)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         row.setSpacing(GRID)
@@ -48,7 +48,6 @@ class Header(QFrame):
         self.button.setAccessibleName(f"Show {title} alone")
         self.button.setToolTip("Show this panel alone, and back (double-click on the title)")
         self.button.clicked.connect(self.maximise)
-        row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignRight)
 
     def sizeHint(self) -> QSize:
         """All headers are equally high."""
@@ -70,6 +69,10 @@ class Header(QFrame):
         if event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest):
             self._fit()
         return super().event(event)
+
+    def finish(self) -> None:
+        """Put in the button at the right end, once all else is there: Tab reaches widgets in the order they came in."""
+        self._row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignRight)
 
     def _fit(self) -> None:
         room = self.width() - super().minimumSizeHint().width() - self._needed()
@@ -223,6 +226,7 @@ class Panel(QFrame):
 
     def finish(self) -> None:
         """Take on the theme, once everything is built."""
+        self.header.finish()
         self.show_body(False)
         self.themes.changed.connect(self._on_theme)
         self._on_theme(self.themes.theme)

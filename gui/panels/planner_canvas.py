@@ -102,6 +102,7 @@ class PlannerPlot(pg.GraphicsLayoutWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setAccessibleName(self.title)
         self.ci.layout.setContentsMargins(0, 8, 8, 0)
         self.scene_shown: Scene | None = None
         self.plots: list[pg.PlotItem] = []

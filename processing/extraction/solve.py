@@ -13,13 +13,12 @@ import numpy as np
 
 from processing.checkpoint import Checkpoint
 from processing.extraction.blocks import run_blocks
+from processing.extraction.clipping import find_outliers
 from processing.extraction.layer_model import LayerModel, Layers, StarField, ratio
 from processing.progress import CancelCheck, Progress, ignore, never
 
 TOLERANCE = 0.01
 """Fluxes are iterated until they change by less than this many sigma."""
-CLIP = 6.0
-"""Residuals beyond this many sigma are left out, if they also exceed half the stars' model."""
 CLIP_ROUNDS = 4
 MIN_INFORMATION = 0.05
 """A star that keeps less of its weight than this on a layer's valid pixels has no flux there."""
@@ -130,7 +129,7 @@ def solve_batch(
             target = data - model.far_wings(solution)
         solution = model.conjugate_gradients(target, weight, solution, TOLERANCE, cancelled)
     for _ in range(CLIP_ROUNDS):
-        outlier = _outliers(target - model.image(solution), model.star_image(solution), weight)
+        outlier = find_outliers(target - model.image(solution), model.star_image(solution), weight)
         hit = np.flatnonzero(outlier.any(0))
         if hit.size == 0:
             break
@@ -139,23 +138,6 @@ def solve_batch(
             target[:, hit], weight[:, hit], solution[:, hit], TOLERANCE, cancelled
         )
     return _report(stars, model, solution, target - model.image(solution), weight, noise, used)
-
-
-def _outliers(residual: np.ndarray, star_model: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return a boolean array (n_pixel, n), True for cosmic rays and other outliers.
-
-    A residual counts when it is large against the layer's own scatter and against half the stars' model, so that an
-    imperfect PSF never takes away the cores of bright stars. Only the largest of a layer count at a time: a cosmic ray
-    also drags the fit away from its neighbours. Layers where outliers are many have another problem and stay.
-    """
-    chi = np.abs(residual) * np.sqrt(weight)
-    sample = chi[:: max(1, len(chi) // 4000)]
-    spread = np.array([1.4826 * np.median(c[c > 0]) if (c > 0).any() else 1.0 for c in sample.T])
-    limit = CLIP * np.maximum(spread, 1.0)
-    outlier = (chi > limit) & (np.abs(residual) > 0.5 * np.abs(star_model))
-    few = outlier.mean(0) < 0.02
-    outlier &= chi > 0.3 * np.where(outlier, chi, 0.0).max(0)
-    return outlier & few
 
 
 def _report(

@@ -1,4 +1,4 @@
-"""What lies under the panels, without a window: rows and filters, telling files apart, limits, numbers, contrast."""
+"""What lies under the panels, without a window: rows and filters, telling files apart, limits, numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from gui.panels.colour_bar import short, ticks
 from gui.panels.plot_items import bands_of, extent, runs, smoothed
 from gui.running import export_path
 from gui.star_rows import Column, StarRows, rows_from_list
-from gui.theme import DARK, LIGHT, STATUS_COLOURS, Theme
 from processing.errors import StellacubeError
 from processing.extraction.sources import SourceTable
 from processing.report.text import pretty_unit
@@ -162,29 +161,3 @@ def test_small_helpers() -> None:
     assert pretty_unit("10**(-20)*erg/s/cm**2/Angstrom") == "10⁻²⁰ erg s⁻¹ cm⁻² Å⁻¹"
     assert export_path("/a/b", "VOTable (*.xml *.vot)") == Path("/a/b.xml")
     assert export_path("/a/b.fits", "CSV table (*.csv)") == Path("/a/b.fits")
-
-
-def contrast(one: str, two: str) -> float:
-    """Return the contrast ratio of WCAG 2."""
-
-    def luminance(colour: str) -> float:
-        parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-        return float(linear @ (0.2126, 0.7152, 0.0722))
-
-    low, high = sorted((luminance(one), luminance(two)))
-    return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
-def test_text_can_be_read(theme: Theme) -> None:
-    for ground in (theme.panel, theme.window, theme.field):
-        assert contrast(theme.text, ground) >= 7
-        assert contrast(theme.muted, ground) >= 4.5
-    for colour in (theme.accent, theme.warn, theme.bad, theme.good, theme.fit, theme.flux):
-        assert contrast(colour, theme.panel) >= 4.5
-    assert contrast(theme.on_accent, theme.accent) >= 4.5
-
-
-def test_rings_can_be_seen_on_dark_sky() -> None:
-    assert all(contrast(colour, "#101317") >= 4.5 for colour in STATUS_COLOURS.values())
