@@ -27,6 +27,7 @@ class ActionSpec:
 ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("open", "&File", "&Open…", "Ctrl+O", "Open a cube, a star list, spectra or a session", "open"),
     ActionSpec("open_folder", "&File", "Open &folder of spectra…", "Ctrl+Shift+O", "Open all spectra of a folder"),
+    ActionSpec("restore", "&File", "Open &last again", "Ctrl+Shift+T", "Open what was open last, as it was shown"),
     ActionSpec("export", "&File", "&Export catalogue…", "Ctrl+E", "Save the catalogue as CSV, FITS, VOTable or ECSV",
                "export", line=True),
     ActionSpec("save_stars", "&File", "Save &star list…", "Ctrl+S", "Save the stars as they were changed by hand"),
@@ -40,6 +41,9 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("mask", "&Edit", "&Mask pixels", "M", "Draw masks in the spectrum with Shift held", line=True),
     ActionSpec("refit", "&Edit", "Re&fit star", "Ctrl+Shift+R", "Fit this star again with its masks"),
     ActionSpec("run", "&Run", "&Run…", "Ctrl+R", "Extract all stars and fit their labels", "run"),
+    ActionSpec("compare", "&Run", "&Compare catalogues", "Ctrl+Shift+C", "This catalogue's labels against another's",
+               line=True),
+    ActionSpec("repeats", "&Run", "Re&peated observations", "Ctrl+Shift+P", "How well labels of the same stars repeat"),
     ActionSpec("cancel", "&Run", "&Cancel", "Ctrl+.", "Stop what is going on; what is finished is kept"),
     ActionSpec("look", "&View", "&Look", "Ctrl+1", "Image, spectrum and stars", checkable=True),
     ActionSpec("explore", "&View", "&Explore", "Ctrl+2", "Diagrams, stars and spectrum", checkable=True),

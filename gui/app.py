@@ -16,6 +16,8 @@ from gui.settings import Preferences
 from gui.theme import ThemeManager, application_icon
 from processing.logfile import start_log
 
+RESTORE = "File, Open last again (Ctrl+Shift+T)"
+
 
 class Application(QApplication):
     """The application, told by macOS which file to open ("Open with", a drop on the icon); elsewhere that is argv."""
@@ -63,6 +65,7 @@ def main(paths: Sequence[str | Path] = ()) -> int:
     from gui.garbage import GarbageKeeper
     from gui.main_window import MainWindow
     from gui.notifications import Notifications
+    from gui.restoring import Autosave
 
     keeper = GarbageKeeper(application)
     preferences = Preferences()
@@ -71,6 +74,9 @@ def main(paths: Sequence[str | Path] = ()) -> int:
     notifications.install()
     window = MainWindow(themes, preferences, notifications)
     window.show()
+    autosave = Autosave(window.restorer, preferences, window)
+    if autosave.crashed and not paths:
+        notifications.warning("Stellacube ended unexpectedly last time.", f"{RESTORE} opens again what was open.")
     if isinstance(application, Application):
         application.file_given.connect(lambda name: window.open_paths([Path(name)]))
     if paths:
@@ -85,5 +91,6 @@ def main(paths: Sequence[str | Path] = ()) -> int:
         return application.exec()
     finally:
         window.shut_down()
+        autosave.end()
         notifications.uninstall()
         keeper.stop()

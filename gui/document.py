@@ -30,7 +30,7 @@ from gui.reading import (
     read_star,
     shown_image,
 )
-from gui.star_rows import StarRows, rows_from_list, rows_with_edits
+from gui.star_rows import StarRows, list_from_rows, rows_from_list, rows_with_edits
 from processing.progress import CancelCheck, Progress
 from processing.spectrum import StarSpectrum
 
@@ -54,6 +54,8 @@ class Document(QObject):
     overview_changed = Signal()
     rows_changed = Signal()
     results_changed = Signal()
+    opened = Signal()
+    """What the user asked for is open; not after a run, whose results take the place of its cube."""
     noted = Signal(str)
     image_ready = Signal(object)
     """A `ShownImage`."""
@@ -138,7 +140,7 @@ class Document(QObject):
         """Open what was dropped or chosen; it takes the place of what is open of the same kind."""
         names = ", ".join(path.name for path in paths[:2]) + (" …" if len(paths) > 2 else "")
         stage = partial(open_paths, tuple(paths), self.cube)
-        return self._runner.start(f"Opening {names}", stage, succeeded=self._on_opened, failed=failed)
+        return self._runner.start(f"Opening {names}", stage, succeeded=self._on_asked, failed=failed)
 
     def show_run(self, session: Path, failed: Callable[[Failure], None]) -> Job:
         """Show a run that has just finished."""
@@ -147,6 +149,11 @@ class Document(QObject):
             return open_session(session)
 
         return self._runner.start(f"Opening {session.name}", stage, succeeded=self._on_opened, failed=failed)
+
+    @Slot(object)
+    def _on_asked(self, opened: Opened) -> None:
+        self._on_opened(opened)
+        self.opened.emit()
 
     @Slot(object)
     def _on_opened(self, opened: Opened) -> None:
@@ -227,24 +234,14 @@ class Document(QObject):
 
         Nothing is changed by this alone.
         """
-        from processing.star_edits import EditedStars
+        from processing.star_edits import EditedStars, no_stars
 
         if self.edited is not None:
             return self.edited
         stars = self.stars if self.stars is not None else self._run_list
-        return EditedStars(stars if stars is not None else self._stars_of_rows())
-
-    def _stars_of_rows(self) -> StarList:
-        """Return the stars on the image as a list, for a run whose list cannot be found."""
-        from processing.star_edits import no_stars
-        from processing.star_list import StarList
-
-        rows = self.rows
-        if rows is None:
-            return no_stars()
-        ra, dec, mag = (_numbers(rows, name) for name in ("ra", "dec", "mag"))
-        unknown = np.full(len(rows), np.nan)
-        return StarList(rows.star_id, ra, dec, rows.x, rows.y, mag, "", unknown, unknown, unknown, self.title)
+        if stars is None:
+            stars = list_from_rows(self.rows, self.title) if self.rows is not None else no_stars()
+        return EditedStars(stars)
 
     def set_edited(self, edited: EditedStars) -> None:
         """Show stars that were changed by hand; the next run is given them."""
@@ -388,9 +385,3 @@ class Document(QObject):
     @Slot(object, object)
     def _on_read_failed(self, key: object, failure: Failure) -> None:
         self.read_failed.emit(failure)
-
-
-def _numbers(rows: StarRows, name: str) -> np.ndarray:
-    """Return a column of numbers; NaN where there is none."""
-    column = rows.column(name)
-    return np.asarray(column.values, float) if column is not None and column.numeric else np.full(len(rows), np.nan)

@@ -25,6 +25,7 @@ from gui.notifications import Notification, Notifications
 from gui.opening import FITS, LISTS, SESSION
 from gui.overlays import DropSign, NoticeBar
 from gui.reporting import methods_stage
+from gui.restoring import Restorer
 from gui.running import beside
 from gui.runs import Runs, Task
 from gui.samp_menu import SampMenu
@@ -64,6 +65,7 @@ class MainWindow(QMainWindow):
         self.status = StatusLine(self.statusBar())
         self.notice = NoticeBar(self, themes)
         self.drop_sign = DropSign(self, themes)
+        self.restorer = Restorer(self, preferences)
         self._connect()
         self._on_theme(themes.theme)
         self._restore()
@@ -75,7 +77,8 @@ class MainWindow(QMainWindow):
         """Return what every action of the table calls."""
         image, stars = self.workspaces.image, self.workspaces.stars
         return {
-            "open": self.choose_files, "open_folder": self.choose_folder, "export": self.commands.choose_export,
+            "open": self.choose_files, "open_folder": self.choose_folder, "restore": self._restore_last,
+            "export": self.commands.choose_export,
             "close_field": self.close_field, "quit": self.close, "run": self.ask_run, "cancel": self.cancel,
             "look": partial(self.workspaces.show, "look"), "explore": partial(self.workspaces.show, "explore"),
             "plan": partial(self.workspaces.show, "plan"), "white": partial(image.show_picture, "white"),
@@ -91,6 +94,8 @@ class MainWindow(QMainWindow):
             "aperture": image.aperture.button.toggle, "lines": self.workspaces.spectrum.lines_button.setChecked,
             "next_star": partial(stars.step, 1),
             "previous_star": partial(stars.step, -1), "nothing": self.selection.clear, "filter": stars.go_to_filter,
+            "compare": partial(self.workspaces.reveal, "compare"),
+            "repeats": partial(self.workspaces.reveal, "repeats"),
             "reset_layout": self.workspaces.reset, "guide": self.show_guide, "methods": self.copy_methods,
             "shortcuts": self.show_shortcuts, "about": self.show_about,
         }  # fmt: skip
@@ -236,8 +241,13 @@ class MainWindow(QMainWindow):
             self.recent_menu.addAction("Nothing yet").setEnabled(False)
 
     @Slot()
+    def _restore_last(self) -> None:
+        self.restorer.restore_last()
+
+    @Slot()
     def close_field(self) -> None:
         """Close the cube, the stars and the results."""
+        self.restorer.remember()
         self.selection.clear()
         self.document.close()
 
@@ -365,6 +375,7 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the arrangement, stop what is going on, wait for every thread."""
         if not self._closed:
+            self.restorer.remember()
             self.preferences.set_state("window/geometry", self.saveGeometry())
             self.workspaces.save(self.preferences)
             self.hide()

@@ -40,6 +40,10 @@ class Preferences:
         """Remember a window state."""
         self._store.setValue(key, value)
 
+    def sync(self) -> None:
+        """Write to the disk what is remembered."""
+        self._store.sync()
+
     def forget(self, key: str) -> None:
         """Forget one key and everything below it."""
         self._store.remove(key)

@@ -285,6 +285,16 @@ def rows_with_edits(rows: StarRows, edited: EditedStars) -> StarRows:
     return StarRows(names, x, y, status, quality, tuple(reason), columns, rows.fitted)
 
 
+def list_from_rows(rows: StarRows, source: str) -> StarList:
+    """Return the stars that are shown as a list, for a run whose own list cannot be found."""
+    from processing.star_list import StarList
+
+    unknown = np.full(len(rows), np.nan)
+    columns = (rows.column(name) for name in ("ra", "dec", "mag"))
+    ra, dec, mag = (np.asarray(c.values, float) if c is not None and c.numeric else unknown for c in columns)
+    return StarList(rows.star_id, ra, dec, rows.x, rows.y, mag, "", unknown, unknown, unknown, source)
+
+
 _EDITED = {
     "added": "Added by hand; the next run extracts it.",
     "moved": "Moved by hand; the next run extracts it here.",

@@ -151,6 +151,11 @@ class ImagePanel(Panel):
         self.pictures.show_picture(picture)
         self._ask()
 
+    def restore(self, picture: Picture, limits: tuple[float, float] | None) -> None:
+        """Show a picture between limits that were set by hand, or by the rule."""
+        self.show_picture(picture)
+        self._manual = (limits[0], limits[1]) if limits is not None else None
+
     def step(self, layers: int) -> None:
         """Go some layers forward or back."""
         self.wave_bar.step(layers)
@@ -316,10 +321,6 @@ class ImagePanel(Panel):
         if high > low and self._shown is not None and self._shown.picture != "colour":
             self._manual = (low, high)
             self._draw(self._shown)
-
-    def set_limits(self, low: float, high: float) -> None:
-        """Show an image between limits set by hand."""
-        self._on_limits_dragged(low, high)
 
     @Slot()
     def _on_reset(self) -> None:

@@ -233,6 +233,32 @@ class StarsPanel(Panel):
     def _on_header_menu(self, place: QPoint) -> None:
         self.column_menu().exec(self.table.horizontalHeader().mapToGlobal(place))
 
+    @property
+    def shown_columns(self) -> list[str]:
+        """Names of the columns that are not hidden."""
+        rows = self._document.rows
+        columns = rows.columns if rows is not None else ()
+        return [column.name for n, column in enumerate(columns, 1) if not self.table.isColumnHidden(n)]
+
+    def show_columns(self, names: list[str]) -> None:
+        """Show these columns and hide the others."""
+        rows = self._document.rows
+        if rows is not None and any(column.name in names for column in rows.columns):
+            for n, column in enumerate(rows.columns, 1):
+                self.table.setColumnHidden(n, column.name not in names)
+            self._fit_widths()
+
+    @property
+    def sorted_by(self) -> tuple[int, bool]:
+        """Number of the column that the rows are sorted by, -1 for the order of the list; True when descending."""
+        header = self.table.horizontalHeader()
+        return header.sortIndicatorSection(), header.sortIndicatorOrder() == Qt.SortOrder.DescendingOrder
+
+    def sort_by(self, section: int, descending: bool) -> None:
+        """Sort the rows by a column."""
+        order = Qt.SortOrder.DescendingOrder if descending else Qt.SortOrder.AscendingOrder
+        self.table.sortByColumn(section, order)
+
     def column_menu(self) -> QMenu:
         """Return a menu that shows and hides columns."""
         menu = QMenu(self)
