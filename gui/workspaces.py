@@ -8,6 +8,7 @@ from PySide6.QtCore import QByteArray, QObject, Qt, Signal, Slot
 from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import QDockWidget, QFrame, QPushButton, QScrollArea, QWidget
 
+from gui.panels.compare import ComparePanel
 from gui.panels.diagrams import DiagramsPanel
 from gui.panels.image import ImagePanel
 from gui.panels.labels import LabelsPanel
@@ -15,6 +16,7 @@ from gui.panels.log import LogPanel
 from gui.panels.panel import Panel, Segments
 from gui.panels.psf import PsfPanel
 from gui.panels.queue import QueuePanel
+from gui.panels.repeats import RepeatsPanel
 from gui.panels.spectrum import SpectrumPanel
 from gui.panels.stars import StarsPanel
 from gui.settings import Preferences
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from gui.main_window import MainWindow
     from gui.panels.planner import PlannerPanel
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 SHOWN = {
     "look": ("image", "spectrum", "stars", "diagrams"),
     "explore": ("diagrams", "spectrum", "stars", "labels"),
@@ -51,13 +53,16 @@ class Workspaces(QObject):
         self.stars = StarsPanel(document, selection, themes)
         self.diagrams = DiagramsPanel(document, selection, themes)
         self.labels = LabelsPanel(document, selection, themes)
+        self.compare = ComparePanel(document, selection, themes, window.runner, window.notifications)
+        self.repeats = RepeatsPanel(document, themes, window.runner, window.notifications)
+        self.repeats.factors_wanted.connect(self._use_factors)
         self.image.preview_ended.connect(self.spectrum.end_preview)
         self.psf = PsfPanel(document, themes)
         self.queue = QueuePanel(window.runs, themes)
         self.log = LogPanel(window.notifications, themes)
         self.docks: dict[str, QDockWidget] = {}
         window.setDockNestingEnabled(True)
-        about_stars = (self.spectrum, self.stars, self.diagrams, self.labels)
+        about_stars = (self.spectrum, self.stars, self.diagrams, self.labels, self.compare, self.repeats)
         for panel in (self.image, *about_stars, self.psf, self.queue, self.log):
             self._add_panel(panel)
         self._add_planner()
@@ -185,9 +190,8 @@ class Workspaces(QObject):
             window.splitDockWidget(docks[low[0]], docks[low[1]], across)
             for other in ("psf", "queue", "log"):
                 window.splitDockWidget(docks[low[0]], docks[other], across)
-        else:
-            for other in ("image", "spectrum", "stars", "diagrams", "labels", "psf", "queue", "log"):
-                window.addDockWidget(bottom, docks[other])
+            for other in ("compare", "repeats"):
+                window.tabifyDockWidget(docks["diagrams"], docks[other])
         for rest in docks:
             if window.dockWidgetArea(docks[rest]) == Qt.DockWidgetArea.NoDockWidgetArea:
                 window.addDockWidget(bottom, docks[rest])
@@ -199,6 +203,20 @@ class Workspaces(QObject):
             window.resizeDocks([docks[first], docks[low[0]]], [int(0.62 * height), int(0.38 * height)], down)
             window.resizeDocks([docks[low[0]], docks[low[1]]], [int(0.64 * width), int(0.36 * width)], across)
         window.setUpdatesEnabled(True)
+
+    @Slot(str)
+    def reveal(self, name: str, checked: bool = True) -> None:
+        """Show a panel that stands behind the diagrams of the Explore workspace."""
+        self.show("explore")
+        self.docks[name].show()
+        self.docks[name].raise_()
+
+    @Slot(object)
+    def _use_factors(self, factors: dict[str, float]) -> None:
+        """Let the planner use what repeated observations say of real errors."""
+        self.show("plan")
+        if self._planner is not None:
+            self._planner.set_factors(factors)
 
     @Slot()
     def show_log(self) -> None:

@@ -177,7 +177,7 @@ def repeatability(repeats: Repeats, seed: int = 1) -> tuple[Repeatability, ...]:
                 n_star=pairs.n_star,
                 n_pair=len(pairs),
                 scatter=float(spread(pairs.difference, robust=True)) / np.sqrt(2),
-                error=float(np.nanmedian(errors)) if errors is not None else np.nan,
+                error=float(np.nanmedian(errors)) if errors is not None and np.isfinite(errors).any() else np.nan,
                 **{kind: widths.get(kind) for kind in WIDTHS},  # type: ignore[arg-type]
             )
         )
