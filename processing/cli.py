@@ -16,16 +16,15 @@ import typer
 
 import processing
 from processing.catalogue import cli as catalogue_commands
-from processing.catalogue.cuts_cli import CutsOption, with_named_cuts
-from processing.catalogue.cuts_cli import cuts as apply_named_cuts
+from processing.catalogue import cuts_cli as cut_commands
 from processing.console import Console, guarded
 from processing.errors import StellacubeError
 from processing.extraction.cli import subtract, wcs
 from processing.labels.cli import models
+from processing.labels.posterior_cli import posterior
 from processing.paths import installed
 from processing.planning.cli import plan
-from processing.preparation.cli import MasksOption, with_masks
-from processing.preparation.cli import masks as list_masks
+from processing.preparation import cli as mask_commands
 from processing.report.cli import methods, report
 from processing.settings import Settings, read_settings, to_dict
 
@@ -100,8 +99,8 @@ def run(
     model: Model = "",
     name: Name = "",
     engine: Engine = None,
-    masks: MasksOption = None,
-    cuts: CutsOption = "",
+    masks: mask_commands.MasksOption = None,
+    cuts: cut_commands.CutsOption = "",
     combine: Combine = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -125,7 +124,7 @@ def run(
         raise StellacubeError(
             f"{len(cube)} cubes were given.", "Say --combine if they show the same field; run different fields singly."
         )
-    settings = with_named_cuts(with_masks(_settings(config, model, engine), masks), cuts)
+    settings = cut_commands.with_named_cuts(mask_commands.with_masks(_settings(config, model, engine), masks), cuts)
     carry_out = partial(pipeline_run, RunInputs(cube[0], stars, out=out, name=name), settings)
     if combine:
         carry_out = partial(run_exposures, cube, stars, out, settings, name=name)
@@ -183,8 +182,8 @@ def fit(
     config: Config = None,
     model: Model = "",
     name: Name = "",
-    masks: MasksOption = None,
-    cuts: CutsOption = "",
+    masks: mask_commands.MasksOption = None,
+    cuts: cut_commands.CutsOption = "",
     combine: Combine = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -197,7 +196,7 @@ def fit(
     from processing.pipeline import RunInputs, fit_only
 
     inputs = RunInputs(spectra=tuple(spectra), out=out, name=name)
-    settings = with_named_cuts(with_masks(_settings(config, model), masks), cuts)
+    settings = cut_commands.with_named_cuts(mask_commands.with_masks(_settings(config, model), masks), cuts)
     if combine:
         settings = replace(settings, exposures=replace(settings.exposures, combine=True))
     with Console() as console:
@@ -321,14 +320,9 @@ def show_settings(config: Config = None) -> None:
 
 
 app.add_typer(models, name="model")
-app.command("plan")(plan)
-app.command("masks")(list_masks)
-app.command("cuts")(apply_named_cuts)
-app.command("report")(report)
-app.command("methods")(methods)
+for command in (plan, posterior, mask_commands.masks, cut_commands.cuts, report, methods, wcs, subtract):
+    app.command(command.__name__)(command)
 catalogue_commands.add_to(app)
-app.command("wcs")(wcs)
-app.command("subtract")(subtract)
 
 
 def _settings(config: Path | None, model: str, engine: str | None = None) -> Settings:
