@@ -121,6 +121,8 @@ def shortcut_rows() -> list[tuple[str, str]]:
         ("← →", "With the image in focus: one layer back or forward"),
         ("PgUp PgDn", "With the image in focus: twenty layers"),
         ("Wheel", "Zoom image or wavelength axis; drag moves, double-click shows all"),
-        ("Shift + drag", "On the spectrum: the image of that band. In a diagram: choose stars with a lasso"),
+        ("Shift + drag", "On the spectrum: the image of that band, or with Mask (M) on a mask"),
+        ("Shift + drag", "In a diagram: choose stars with a lasso"),
+        ("Shift + click", "On a mask in the spectrum: take it away"),
         ("Click", "On a star: select it. On the image: pin the spaxel. On the spectrum: show that slice"),
     ]

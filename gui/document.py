@@ -357,10 +357,11 @@ class Document(QObject):
             return partial(read_quick_look, self.cube, star_id, float(self.rows.x[row]), float(self.rows.y[row]))
         return None
 
-    def ask_gradients(self, fit: LabelFit) -> None:
-        """Ask which pixels make a star's labels."""
+    def ask_gradients(self, fit: LabelFit, model: str | None = None) -> None:
+        """Ask which pixels make a star's labels; `model` is that of a refit, None the run's own."""
         if self.session is not None and np.isfinite(fit.values).all():
-            self._evidence.request(fit.star_id, partial(read_gradients, fit, self.session.settings.fit.model))
+            name = self.session.settings.fit.model if model is None else model
+            self._evidence.request(fit.star_id, partial(read_gradients, fit, name))
 
     @Slot(object, object)
     def _on_gradients(self, star_id: str, gradients: GradientSpectra) -> None:

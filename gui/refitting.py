@@ -70,6 +70,11 @@ class Refitter(QObject):
         return self._current.refits if self._current is not None else ()
 
     @property
+    def model(self) -> str | None:
+        """The network of the refit that is shown; None for the run's own fit."""
+        return next((one.settings.fit.model for one in self.refits if one.number == self.number), None)
+
+    @property
     def pair(self) -> tuple[ShownSpectrum, ShownSpectrum] | None:
         """The run's own fit and the refit that is shown, or else the last one; None where there is none."""
         shown = self._current

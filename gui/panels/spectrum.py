@@ -295,7 +295,7 @@ class SpectrumPanel(Panel):
         if fit is None or label not in fit.labels or not math.isfinite(fit.rv) or shown.observed is None:
             return False
         if self._gradients is None or self._gradients[0] != fit.star_id:
-            self._document.ask_gradients(fit)
+            self._document.ask_gradients(fit, self.refitter.model)
             return self.gradient.plot in self.plots.shown
         self.plots.draw_gradient(fit, self._gradients[1], label, shown.observed.frame)
         return True
