@@ -2,7 +2,11 @@
 
 Every spectrum goes through the operators of `processing.preparation`, the same that the fit uses.
 
-A file of spectra is an ``.npz`` with these arrays (n spectra, n_wave pixels):
+Three layouts are read: an ``.npz``; a FITS binary table whose columns are the arrays named here, one row per spectrum;
+and an index, an ECSV or CSV table with a column ``file`` that names one spectrum per row in any format that the program
+reads (LAMOST's, for instance), labels, and ``rv``, the star's velocity in it (`processing.labels.spectra_table`).
+
+The ``.npz`` holds these arrays (n spectra, n_wave pixels):
 
 - ``wave_air`` or ``wave_vac`` (n_wave,), Angstrom, increasing;
 - ``flux`` (n, n_wave), NaN or 0 in gaps; or ``norm`` (flux over its continuum; integers are in units of
@@ -25,13 +29,15 @@ import numpy as np
 
 from processing.errors import StellacubeError
 from processing.labels.names import LABELS, from_training_name
+from processing.labels.spectra_table import FITS, INDEX, read_fits_table, read_index
+from processing.preparation.air import in_frame, shifted
 from processing.preparation.continuum import ContinuumOperator
 from processing.preparation.lsf import degrading_resampler, lsf_fwhm
 from processing.preparation.resample import log_grid
 from processing.spectrum import Frame
 
 _INTEGER_SCALE = 1.25 / 65535
-_STAR_COLUMNS = ("star", "name", "id")
+_STAR_COLUMNS = ("star", "name", "id", "hd")
 
 
 @dataclass(frozen=True)
@@ -132,16 +138,14 @@ def read_spectra(path: str | Path) -> SpectraFile:
     Parameters
     ----------
     path : str or Path
-        May hold wildcards: ``train_*.npz``.
+        An ``.npz`` or a FITS table; may hold wildcards: ``train_*.npz``.
 
     Raises
     ------
     StellacubeError
         If there is no such file, or it is not laid out as this module says.
     """
-    files = sorted(glob.glob(str(Path(path).expanduser())))
-    if not files:
-        raise StellacubeError(f"There are no spectra at {path}.", "Give the path of an .npz file; * is a wildcard.")
+    files = _files(path)
     parts = [_read_one(file) for file in files]
     first = parts[0]
     if any(not np.array_equal(part.wave, first.wave) or part.labels.keys() != first.labels.keys() for part in parts):
@@ -157,12 +161,55 @@ def read_spectra(path: str | Path) -> SpectraFile:
     )
 
 
+def read_sets(path: str | Path) -> list[SpectraFile]:
+    """Read spectra in any layout, those on one wavelength grid together: of an index each at rest on its own."""
+    files = [Path(file) for file in _files(path)]
+    if not all(file.name.endswith(INDEX) for file in files):
+        return [read_spectra(path)]
+    sets = []
+    for file in files:
+        columns, spectra, velocity = read_index(file)
+        try:
+            labels, errors = _labels(columns, len(spectra))
+        except KeyError as error:
+            raise StellacubeError(f"The table {file} lacks the column {error.args[0]}.") from error
+        stars = _stars(columns, len(spectra))
+        for i, (star, speed) in enumerate(zip(spectra, velocity.tolist(), strict=True)):
+            good = np.isfinite(star.flux) & (star.ivar > 0)
+            sets.append(
+                SpectraFile(
+                    (stars[i],),
+                    {name: values[i : i + 1] for name, values in labels.items()},
+                    {name: values[i : i + 1] for name, values in errors.items()},
+                    shifted(star.wave, star.frame, speed, star.frame),
+                    star.frame,
+                    np.where(good, star.flux, 0)[None].astype(np.float32),
+                    np.where(good, star.ivar, 0)[None].astype(np.float32),
+                )
+            )
+    return sets
+
+
+def _files(path: str | Path) -> list[str]:
+    files = sorted(glob.glob(str(Path(path).expanduser())))
+    if not files:
+        raise StellacubeError(
+            f"There are no spectra at {path}.", "Give an .npz, a FITS table or an index table; * is a wildcard."
+        )
+    return files
+
+
 def _read_one(file: str) -> SpectraFile:
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise StellacubeError(f"The spectra {file} cannot be read: {error}.", "An .npz archive is needed.") from error
+    if file.endswith(FITS):
+        arrays = read_fits_table(Path(file))
+    else:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise StellacubeError(
+                f"The spectra {file} cannot be read: {error}.", "An .npz archive or a FITS table is needed."
+            ) from error
     try:
         frame: Frame = "air" if "wave_air" in arrays else "vacuum"
         wave = arrays["wave_air" if frame == "air" else "wave_vac"].astype(float)
@@ -174,9 +221,13 @@ def _read_one(file: str) -> SpectraFile:
         ) from error
     good = np.isfinite(flux) & (flux > 0)
     ivar = np.where(good, arrays.get("ivar", np.ones(1, np.float32)), 0).astype(np.float32)
+    flux = np.where(good, flux, 0).astype(np.float32)
+    return SpectraFile(_stars(arrays, len(flux)), labels, errors, wave, frame, flux, ivar)
+
+
+def _stars(arrays: Mapping[str, np.ndarray], n: int) -> tuple[str, ...]:
     column = next((name for name in _STAR_COLUMNS if name in arrays), "")
-    stars = tuple(str(star) for star in arrays[column]) if column else ("",) * len(flux)
-    return SpectraFile(stars, labels, errors, wave, frame, np.where(good, flux, 0).astype(np.float32), ivar)
+    return tuple(str(star).strip() for star in arrays[column]) if column else ("",) * n
 
 
 def _flux(arrays: Mapping[str, np.ndarray], wave: np.ndarray) -> np.ndarray:
@@ -221,8 +272,6 @@ def prepare_spectra(
     default_errors : mapping
         Errors of labels for which the file gives none; 0 where neither does.
     """
-    from processing.preparation.air import in_frame
-
     unknown = [name for name in labels if name not in LABELS]
     if unknown:
         raise StellacubeError(f"There is no label called {unknown[0]}.", f"Known labels: {', '.join(LABELS)}.")
@@ -244,3 +293,14 @@ def prepare_spectra(
         ivar,
         reached,
     )
+
+
+def prepare_sets(
+    path: str | Path, grid: Grid, lsf: str, labels: tuple[str, ...], default_errors: Mapping[str, float]
+) -> PreparedSet:
+    """Read spectra in any layout and bring them to a grid, as `read_sets` and `prepare_spectra` do."""
+    parts = [prepare_spectra(part, grid, lsf, labels, default_errors) for part in read_sets(path)]
+    arrays = ("labels", "label_errors", "flux", "ivar")
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+    stars = tuple(star for part in parts for star in part.stars)
+    return PreparedSet(stars, **joined, lsf_fwhm=np.max([part.lsf_fwhm for part in parts], axis=0))

@@ -17,6 +17,8 @@ from processing.progress import CancelCheck, Progress, ignore, never, stop_if
 if TYPE_CHECKING:
     import torch
 
+CHECK_EVERY = 500
+"""Steps between two looks at what is held back."""
 SAVE_EVERY = 20.0
 """Seconds between two checkpoints."""
 FILLS = 8
@@ -37,6 +39,9 @@ class StudentSettings:
     batch: int = 512
     rate: float = 4e-3
     """Highest learning rate; it rises over the first twentieth of the steps and falls as a cosine."""
+    patience: int = 0
+    """The training stops after so many checks, one every 500 steps, without a better one, and the best is kept; 0:
+    it never stops early. For networks that learn from noisy spectra."""
 
 
 @dataclass(frozen=True)
@@ -107,21 +112,22 @@ def train_student(
     trainer = _Trainer(parameters, settings, checkpoint)
     held = len(x) // 50
     saved = time.monotonic()
-    while trainer.done < settings.steps:
+    while trainer.done < settings.steps and not trainer.gave_up():
         stop_if(cancelled)
         # Seeded by the step: a resumed training sees the batches it would have seen.
         generator.manual_seed(seed * 1_000_003 + trainer.done)
         index = torch.randint(held, len(x), (settings.batch,), generator=generator)
         trainer.step(x[index], y[index])
-        if trainer.done % 500 == 0 or trainer.done == settings.steps:
+        if trainer.done % CHECK_EVERY == 0 or trainer.done == settings.steps:
             with torch.no_grad():
                 error = (_forward(parameters, x[:held]) - y[:held]).square().sum(1).mean().sqrt().item() * level
+            trainer.note(error)
             rms = error / np.sqrt(len(lesson.basis))
             progress(trainer.done / settings.steps, f"student: {100 * rms:.3f} % rms of the teacher's flux")
             if checkpoint is not None and time.monotonic() - saved > SAVE_EVERY:
                 trainer.save()
                 saved = time.monotonic()
-    arrays = [p.detach().numpy().copy() for p in parameters]
+    arrays = [p.detach().numpy().copy() for p in (trainer.best if settings.patience else parameters)]
     return Network(
         label_center=centre,
         label_scale=scale,
@@ -133,7 +139,7 @@ def train_student(
 
 
 class _Trainer:
-    """The state of a training: parameters, optimiser and the number of steps done, kept in a checkpoint."""
+    """The state of a training, kept in a checkpoint: parameters, optimiser, steps done, the best parameters so far."""
 
     def __init__(self, parameters: list[torch.Tensor], settings: StudentSettings, checkpoint: Path | None) -> None:
         import torch
@@ -143,15 +149,31 @@ class _Trainer:
         self.parameters, self.settings, self.checkpoint = parameters, settings, checkpoint
         self.optimiser = Adam(parameters)
         self.done = 0
+        self.best = [p.detach().clone() for p in parameters]
+        self.best_error, self.best_at = float("inf"), 0
         if checkpoint is not None and checkpoint.is_file():
             with np.load(checkpoint, allow_pickle=False) as saved, torch.no_grad():
                 self.done = self.optimiser.count = int(saved["done"])
+                self.best_error, self.best_at = float(saved["best_error"]), int(saved["best_at"])
                 for name, tensors in self._state().items():
                     for i, tensor in enumerate(tensors):
                         tensor.copy_(torch.tensor(saved[f"{name}_{i}"]))
 
     def _state(self) -> dict[str, list[torch.Tensor]]:
-        return {"parameter": self.parameters, "mean": self.optimiser.mean, "square": self.optimiser.square}
+        optimiser = self.optimiser
+        return {
+            "parameter": self.parameters, "mean": optimiser.mean, "square": optimiser.square, "best": self.best
+        }  # fmt: skip
+
+    def note(self, error: float) -> None:
+        """Keep the parameters if their error on what is held back is the least so far."""
+        if error < self.best_error:
+            self.best_error, self.best_at = error, self.done
+            self.best = [p.detach().clone() for p in self.parameters]
+
+    def gave_up(self) -> bool:
+        """Return whether the checks have not got better for too long."""
+        return 0 < self.settings.patience <= (self.done - self.best_at) // CHECK_EVERY and np.isfinite(self.best_error)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """Take one step on a batch of scaled labels and coefficients."""
@@ -168,7 +190,7 @@ class _Trainer:
         assert self.checkpoint is not None
         arrays = {f"{n}_{i}": t.detach().numpy() for n, ts in self._state().items() for i, t in enumerate(ts)}
         unfinished = self.checkpoint.with_suffix(".part.npz")
-        np.savez(unfinished, done=self.done, **arrays)
+        np.savez(unfinished, done=self.done, best_error=self.best_error, best_at=self.best_at, **arrays)
         unfinished.replace(self.checkpoint)
 
 

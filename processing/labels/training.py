@@ -21,13 +21,13 @@ import numpy as np
 
 from processing.errors import StellacubeError
 from processing.labels.correction import CorrectionSettings, corrected_model
-from processing.labels.datasets import Grid, PreparedSet, prepare_spectra, read_spectra
+from processing.labels.datasets import Grid, PreparedSet, prepare_sets
 from processing.labels.model_error import ModelError, Unseen
 from processing.labels.model_file import LabelModel, save_model
 from processing.labels.names import CORE, SYNTHETIC_ORDER
 from processing.labels.network import Network
 from processing.labels.real_stars import VMIC_TREND, RealSettings, read_libraries, validate
-from processing.labels.split import held_back, real_held_out
+from processing.labels.split import held_back, real_held_out, star_key
 from processing.labels.student import (
     Lesson,
     StudentSettings,
@@ -110,6 +110,8 @@ class TrainingSettings:
     labels: tuple[str, ...] = SYNTHETIC_ORDER
     seed: int = 1
     masks_balmer_cores: bool = True
+    masks_dichroic: bool = False
+    """The training spectra say nothing at 5720-6060 A, as LAMOST's where its two arms meet."""
     grid: GridSettings = field(default_factory=GridSettings)
     continuum: ContinuumSettings = field(default_factory=ContinuumSettings)
     synthetic: DataSettings = field(default_factory=DataSettings)
@@ -212,7 +214,7 @@ def _train_physical(
     work = _work_folder(target, settings)
     progress(0.0, "preparing the spectra")
     source = settings.synthetic
-    spectra = prepare_spectra(read_spectra(folder / source.path), grid, source.lsf, settings.labels, {})
+    spectra = prepare_sets(folder / source.path, grid, source.lsf, settings.labels, {})
     spectra = spectra.take(np.isfinite(spectra.labels).all(axis=1))
     held = real_held_out(spectra.stars) if all(spectra.stars) else held_back(len(spectra))
     training, judges = spectra.take(~held), spectra.take(held)
@@ -243,6 +245,7 @@ def _train_physical(
         training_labels=training.labels.astype(np.float32),
         templates=Templates.none(len(settings.labels), len(grid.wave)),
         masks_balmer_cores=settings.masks_balmer_cores,
+        masks_dichroic=settings.masks_dichroic,
         error=ModelError(unseen),
         card={
             "description": settings.description,
@@ -327,6 +330,8 @@ def _lesson(
 ) -> Lesson:
     """Ask the teacher where spectra are scarce; let the spectra speak for themselves where they are many."""
     if len(training) > settings.teacher.most:
+        # By star: the student looks at the first of them to see how it does on stars that it does not learn.
+        training = training.take(np.argsort([star_key(star) for star in training.stars], kind="stable"))
         return lesson_from_spectra(training.labels, training.flux, training.ivar > 0, settings.student.units)
     if not (training.ivar > 0).all():
         raise StellacubeError(

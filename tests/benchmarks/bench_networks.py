@@ -1,4 +1,4 @@
-"""How good a label model is, in five tables: ``python -m tests.benchmarks.bench_networks MODEL DATA [--baseline]``.
+"""How good a label model is, in five tables: ``python -m tests.benchmarks.bench_networks MODEL DATA [--peers FOLDER]``.
 
 MODEL is a model file or a shipped model's name, DATA the folder of the research data. The tables: gradients against the
 physical ones of reference stars; response to one element moved by 0.3 dex, put on the model's own spectra and on the
@@ -21,11 +21,12 @@ from processing.labels.datasets import read_spectra
 from processing.labels.fit import fit_labels
 from processing.labels.model_file import LabelModel, load_model
 from processing.labels.names import CORE
-from processing.labels.real_stars import GIANT, RealSettings, half_range, read_libraries, summarise
+from processing.labels.real_stars import GIANT, Library, RealSettings, half_range, read_libraries, summarise
 from processing.labels.split import held_back, star_key
 from processing.preparation.lsf import degrading_resampler, lsf_fwhm
 from processing.settings import FitSettings, PreparationSettings, Settings
 from processing.spectrum import StarSpectrum
+from tests.benchmarks.peers import MissingPackage, baseline, bossbrain, hybrid, kept
 
 LIBRARIES = (
     RealSettings("stars/miles.npz", "2.5"),
@@ -122,78 +123,56 @@ def real_stars(model: LabelModel, data: Path) -> None:
     print("  ".join(f"{n} {np.median(d):+.3g} {half_range(d):.3g}" for n, d in zip(model.labels, apart.T, strict=True)))
 
 
-def baseline(model: LabelModel, data: Path, steps: int = 4000) -> LabelModel:
-    """Train the plain network to beat: Teff, logg, [Fe/H] from the training stars of MILES alone, two layers of 100."""
-    import torch
+def against_peers(model: LabelModel, data: Path, folder: Path) -> None:
+    """Fit the stars that no training saw with this model and with its peers, and compare star by star."""
+    peers = {
+        "baseline": lambda: baseline(model, data, LIBRARIES[0]),
+        "hybrid": lambda: hybrid(model, data, LIBRARIES),
+        "bossbrain": lambda: bossbrain(model),
+    }
+    libraries = [lib.take(lib.labelled & lib.held_out) for lib in read_libraries(LIBRARIES[:2], data, model)]
+    ours = [differences(model, lib) for lib in libraries]
+    for name, make in peers.items():
+        try:
+            peer = kept(folder, name, make)
+        except MissingPackage as reason:
+            print(f"\n{name}: left out. {reason}")
+            continue
+        print(f"\nHalf range of fit - library: this model, {name}, and their difference with its 95 % interval")
+        for lib, mine in zip(libraries, ours, strict=True):
+            theirs = differences(peer, lib)
+            inside = ((lib.core >= peer.label_min[:3]) & (lib.core <= peer.label_max[:3])).all(1)
+            inside &= np.isfinite(theirs).all(1)
+            for title, group in (("giants", lib.core[:, 1] < GIANT), ("dwarfs", lib.core[:, 1] >= GIANT)):
+                if (group & inside).sum() > 4:
+                    compare(f"{lib.name:7}{title}", mine[group & inside], theirs[group & inside])
+    print("\nStars that fail, by more than 400 K, 1 dex in log g or 0.5 dex in [Fe/H]")
+    for lib, mine in zip(libraries, ours, strict=True):
+        for i in np.flatnonzero((np.abs(mine) > [400, 1.0, 0.5]).any(1)):
+            core, off = lib.core[i], mine[i]
+            print(
+                f"  {lib.name:7}{lib.spectra[i].star_id:12} {core[0]:5.0f} K {core[1]:5.2f} {core[2]:+.2f}"
+                f"   off by {off[0]:+5.0f} K {off[1]:+.2f} {off[2]:+.2f}"
+            )
 
-    from processing.labels.adam import Adam
-    from processing.labels.datasets import Grid, prepare_spectra
-    from processing.labels.network import Network
-    from processing.labels.student import _forward, _start
-    from processing.labels.templates import Templates
 
-    library = read_libraries(LIBRARIES[:1], data, model)[0]
-    library = library.take(library.labelled & ~library.held_out)
-    file = read_spectra(data / LIBRARIES[0].path)
-    prepared = prepare_spectra(
-        file, Grid(model.wave, model.lsf_fwhm, model.continuum, model.frame), LIBRARIES[0].lsf, model.labels, {}
-    ).take(np.isin([star_key(s) for s in file.stars], [star_key(s.star_id) for s in library.spectra]))
+def differences(model: LabelModel, library: Library) -> np.ndarray:
+    """Return fitted minus library's Teff, log g, [Fe/H], shape (n, 3)."""
+    fits = fit_labels(library.spectra, model, library.settings)
     column = [model.labels.index(name) for name in CORE]
-    core = prepared.labels[:, column]
-    used = prepared.ivar > 0
-    mask = (used.sum(0) > 0.8 * len(used)) & (model.wave < file.wave[-1] - 60)
-    mean = np.where(mask, prepared.flux.mean(0), 1.0).astype(np.float32)
-    x = torch.tensor((core - core.mean(0)) / core.std(0), dtype=torch.float32)
-    y, weight = torch.tensor(prepared.flux), torch.tensor((used & mask).astype(np.float32))
-    generator = torch.Generator().manual_seed(1)
-    parameters = _start((3, 100, 100, 64), generator)
-    basis = torch.randn(len(mean), 64, generator=generator).mul(0.01).requires_grad_()
-    optimiser = Adam([*parameters, basis], decay=0.01)
-    for step in range(steps):
-        optimiser.rate = 3e-3 * (0.5 + 0.5 * np.cos(np.pi * step / steps))
-        index = torch.randint(len(x), (128,), generator=generator)
-        flux = _forward(parameters, x[index]) @ basis.T + torch.tensor(mean)
-        loss = ((flux - y[index]).abs() * weight[index]).mean()
-        optimiser.step(torch.autograd.grad(loss, [*parameters, basis]))
-    arrays = [p.detach().numpy() for p in parameters]
-    spectra = np.where(mask[:, None], basis.detach().numpy(), 0)
-    network = Network(core.mean(0), core.std(0), tuple(arrays[::2]), tuple(arrays[1::2]), spectra, mean)
-    residual = np.where(used & mask, network.flux(core) - prepared.flux, 0)
-    return replace(
-        model,
-        name="baseline",
-        labels=CORE,
-        label_min=core.min(0),
-        label_max=core.max(0),
-        mask=mask,
-        network=network,
-        scatter=np.maximum(1.4826 * np.median(np.abs(residual), axis=0), 0.002),
-        training_labels=core.astype(np.float32),
-        templates=Templates.none(3, len(mean)),
-    )
+    return np.array([fit.values for fit in fits])[:, column] - library.core
 
 
-def against_baseline(model: LabelModel, data: Path) -> None:
-    other = baseline(model, data)
+def compare(title: str, ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Print both half ranges and the interval of their difference, from the same stars drawn 1000 times."""
     rng = np.random.default_rng(5)
-    print("\nHalf range of fit - library: this model, the baseline, and their difference with its 95 % interval")
-    for lib in read_libraries(LIBRARIES[:2], data, model):
-        lib = lib.take(lib.labelled & lib.held_out)
-        ours, theirs = (
-            np.array([f.values for f in fit_labels(lib.spectra, m, lib.settings)])[:, [m.labels.index(n) for n in CORE]]
-            - lib.core
-            for m in (model, other)
-        )
-        for title, chosen in (("giants", lib.core[:, 1] < GIANT), ("dwarfs", lib.core[:, 1] >= GIANT)):
-            rows = [np.flatnonzero(chosen)[rng.integers(chosen.sum(), size=chosen.sum())] for _ in range(1000)]
-            line = f"{lib.name:8}{title} {chosen.sum():4d}"
-            for i, name in enumerate(CORE):
-                a, b = ours[chosen, i], theirs[chosen, i]
-                low, high = np.percentile(
-                    [half_range(ours[r, i]) - half_range(theirs[r, i]) for r in rows], [2.5, 97.5]
-                )
-                line += f"   {name} {half_range(a):.3g} {half_range(b):.3g} ({low:+.2g}..{high:+.2g})"
-            print(line)
+    rows = rng.integers(len(ours), size=(1000, len(ours)))
+    line = f"{title} {len(ours):4d}"
+    for i, name in enumerate(CORE):
+        a, b = ours[:, i], theirs[:, i]
+        low, high = np.percentile([half_range(a[r]) - half_range(b[r]) for r in rows], [2.5, 97.5])
+        line += f"   {name} {half_range(a):.3g} {half_range(b):.3g} ({low:+.2g}..{high:+.2g})"
+    print(line)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -207,11 +186,11 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--snr", type=float, default=100.0)
     parser.add_argument("--prior", type=float, default=0.3, help="width of the prior on [X/Fe], dex; 0: none")
-    parser.add_argument("--baseline", action="store_true", help="only: train the baseline and compare with it")
+    parser.add_argument("--peers", type=Path, help="only: compare with other networks, trained once and kept there")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
-    if arguments.baseline:
-        against_baseline(model, arguments.data)
+    if arguments.peers:
+        against_peers(model, arguments.data, arguments.peers)
         return
     settings = replace(Settings(), preparation=CLEAN, fit=FitSettings(abundance_prior=arguments.prior))
     gradients(model, arguments.data)
