@@ -113,6 +113,7 @@ def style_plot(plot: pg.PlotItem, theme: Theme, font: QFont) -> None:
     """Give a plot the theme's colours: thin axes left and below, small figures, no frame."""
     for side in ("left", "bottom"):
         axis = plot.getAxis(side)
+        axis.setSIPrefixEnableRanges(())  # else what shows values below 1 would be switched off in thousandths
         axis.enableAutoSIPrefix(False)
         axis.setPen(pg.mkPen(theme.line, width=1))
         axis.setTextPen(pg.mkPen(theme.muted))

@@ -82,8 +82,6 @@ class RepeatsPanel(Panel):
         self.view.setAccessibleName("Differences over their errors")
         plot = self.view.getPlotItem()
         plot.layout.setContentsMargins(6, 4, 12, 4)
-        for side in ("left", "bottom"):
-            plot.getAxis(side).enableAutoSIPrefix(False)
         plot.setLabel("bottom", "Difference / error")
         plot.setLabel("left", "Pairs")
         plot.getAxis("left").setWidth(44)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +44,6 @@ class LabelTable:
     values, errors : mapping of str to ndarray, shape (n,)
         By machine name, in K, dex, km/s; NaN where missing or not to be used. Of this program's catalogues the errors
         are ``X_err_cal``. A label without errors has none in `errors`.
-    model_errors : mapping of str to ndarray, shape (n,)
-        The part of `errors` that is the network's own, ``X_err_model``: all spectra of a star share it.
     snr, corr_flux : ndarray, shape (n,)
         NaN where unknown.
     cube : ndarray of str, shape (n,)
@@ -54,6 +52,8 @@ class LabelTable:
         Model of the labels; empty where unknown.
     columns : mapping of str to str
         The column that each label was taken from.
+    model_errors : mapping of str to ndarray, shape (n,)
+        The part of `errors` that is the network's own, ``X_err_model``: all spectra of a star share it.
     """
 
     name: str
@@ -62,12 +62,12 @@ class LabelTable:
     dec: np.ndarray
     values: Mapping[str, np.ndarray]
     errors: Mapping[str, np.ndarray]
-    model_errors: Mapping[str, np.ndarray]
     snr: np.ndarray
     corr_flux: np.ndarray
     cube: np.ndarray
     model: str
     columns: Mapping[str, str]
+    model_errors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.star_id)

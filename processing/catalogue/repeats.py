@@ -203,6 +203,5 @@ def _take(table: LabelTable, rows: np.ndarray) -> LabelTable:
     """Return some rows, without what matching does not need."""
     return LabelTable(
         name=table.name, star_id=table.star_id[rows], ra=table.ra[rows], dec=table.dec[rows], values={}, errors={},
-        model_errors={},
         snr=table.snr[rows], corr_flux=table.corr_flux[rows], cube=table.cube[rows], model=table.model, columns={},
     )  # fmt: skip

@@ -63,7 +63,7 @@ def test_a_catalogue_without_common_stars_is_a_sentence(finished: MainWindow, tm
     assert finished.workspaces.compare.is_empty
 
 
-def test_repeats_are_found_and_go_to_the_planner(finished: MainWindow, other: Path, tmp_path: Path, qtbot: QtBot) -> None:
+def test_repeats_are_found_and_go_to_the_planner(finished: MainWindow, other: Path, qtbot: QtBot) -> None:
     panel = finished.workspaces.repeats
     finished.actions_by_id["repeats"].trigger()
     assert panel.isVisible()
@@ -79,6 +79,16 @@ def test_repeats_are_found_and_go_to_the_planner(finished: MainWindow, other: Pa
     panel.factors_wanted.emit({"teff": 2.5})
     assert finished.workspaces.current == "plan"
     assert finished.workspaces._planner._factors == {"teff": 2.5}
+
+
+def test_axes_keep_their_numbers_when_the_theme_changes(finished: MainWindow, other: Path, qtbot: QtBot) -> None:
+    panel = finished.workspaces.compare
+    panel.compare_with(other)
+    qtbot.waitUntil(lambda: not panel.is_empty, timeout=WAIT)
+    panel.view.setYRange(-0.4, 0.4)
+    for theme in ("dark", "light"):
+        finished.themes.set_appearance(theme)
+        assert panel.view.getPlotItem().getAxis("left").autoSIPrefixScale == 1.0
 
 
 def test_numbers_in_tables() -> None:
