@@ -44,6 +44,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("compare", "&Run", "&Compare catalogues", "Ctrl+Shift+C", "This catalogue's labels against another's",
                line=True),
     ActionSpec("repeats", "&Run", "Re&peated observations", "Ctrl+Shift+P", "How well labels of the same stars repeat"),
+    ActionSpec("cuts", "&Run", "C&uts", "Ctrl+Shift+U", "Choose stars by cuts, and see what each of them takes"),
     ActionSpec("cancel", "&Run", "&Cancel", "Ctrl+.", "Stop what is going on; what is finished is kept"),
     ActionSpec("look", "&View", "&Look", "Ctrl+1", "Image, spectrum and stars", checkable=True),
     ActionSpec("explore", "&View", "&Explore", "Ctrl+2", "Diagrams, stars and spectrum", checkable=True),

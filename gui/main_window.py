@@ -95,7 +95,7 @@ class MainWindow(QMainWindow):
             "next_star": partial(stars.step, 1),
             "previous_star": partial(stars.step, -1), "nothing": self.selection.clear, "filter": stars.go_to_filter,
             "compare": partial(self.workspaces.reveal, "compare"),
-            "repeats": partial(self.workspaces.reveal, "repeats"),
+            "repeats": partial(self.workspaces.reveal, "repeats"), "cuts": partial(self.workspaces.reveal, "cuts"),
             "reset_layout": self.workspaces.reset, "guide": self.show_guide, "methods": self.copy_methods,
             "shortcuts": self.show_shortcuts, "about": self.show_about,
         }  # fmt: skip

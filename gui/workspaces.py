@@ -9,6 +9,7 @@ from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import QDockWidget, QFrame, QPushButton, QScrollArea, QWidget
 
 from gui.panels.compare import ComparePanel
+from gui.panels.cuts import CutsPanel
 from gui.panels.diagrams import DiagramsPanel
 from gui.panels.image import ImagePanel
 from gui.panels.labels import LabelsPanel
@@ -54,6 +55,7 @@ class Workspaces(QObject):
         self.diagrams = DiagramsPanel(document, selection, themes)
         self.labels = LabelsPanel(document, selection, themes)
         self.compare = ComparePanel(document, selection, themes, window.runner, window.notifications)
+        self.cuts = CutsPanel(document, selection, themes, window.notifications)
         self.repeats = RepeatsPanel(document, themes, window.runner, window.notifications)
         self.repeats.factors_wanted.connect(self._use_factors)
         self.image.preview_ended.connect(self.spectrum.end_preview)
@@ -62,7 +64,7 @@ class Workspaces(QObject):
         self.log = LogPanel(window.notifications, themes)
         self.docks: dict[str, QDockWidget] = {}
         window.setDockNestingEnabled(True)
-        about_stars = (self.spectrum, self.stars, self.diagrams, self.labels, self.compare, self.repeats)
+        about_stars = (self.spectrum, self.stars, self.diagrams, self.labels, self.compare, self.repeats, self.cuts)
         for panel in (self.image, *about_stars, self.psf, self.queue, self.log):
             self._add_panel(panel)
         self._add_planner()
@@ -190,7 +192,7 @@ class Workspaces(QObject):
             window.splitDockWidget(docks[low[0]], docks[low[1]], across)
             for other in ("psf", "queue", "log"):
                 window.splitDockWidget(docks[low[0]], docks[other], across)
-            for other in ("compare", "repeats"):
+            for other in ("compare", "repeats", "cuts"):
                 window.tabifyDockWidget(docks["diagrams"], docks[other])
         for rest in docks:
             if window.dockWidgetArea(docks[rest]) == Qt.DockWidgetArea.NoDockWidgetArea:

@@ -36,7 +36,7 @@ class LabelList(QTableWidget):
         for n, (title, tip) in enumerate(columns):
             item = QTableWidgetItem(title)
             item.setToolTip(tip)
-            item.setTextAlignment(_side(n))
+            item.setTextAlignment(side(n))
             self.setHorizontalHeaderItem(n, item)
         self.itemSelectionChanged.connect(self._on_selected)
 
@@ -53,7 +53,7 @@ class LabelList(QTableWidget):
         for n, row in enumerate(rows):
             for m, text in enumerate(row):
                 item = QTableWidgetItem(text)
-                item.setTextAlignment(_side(m))
+                item.setTextAlignment(side(m))
                 self.setItem(n, m, item)
         self.blockSignals(False)
         self.choose(before if before in self._names else next(iter(self._names), ""))
@@ -77,9 +77,10 @@ class LabelList(QTableWidget):
             self.chosen.emit(self.current)
 
 
-def _side(column: int) -> Qt.AlignmentFlag:
-    side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
-    return side | Qt.AlignmentFlag.AlignVCenter
+def side(column: int) -> Qt.AlignmentFlag:
+    """Return how a column stands: texts in the first one left, numbers right."""
+    at = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
+    return at | Qt.AlignmentFlag.AlignVCenter
 
 
 def number(value: float, decimals: int, *, sign: bool = False) -> str:
