@@ -13,14 +13,15 @@ from processing.extraction.aperture import ApertureField, sum_apertures
 from processing.extraction.background import sky_patch
 from processing.extraction.defects import Unspoilt, find_saturated
 from processing.extraction.layer_model import Layers, StarField, Unresolved
-from processing.extraction.passbands import band_image, choose_passband
+from processing.extraction.passbands import BandImage, band_image, choose_passband
 from processing.extraction.psf import PsfModel
 from processing.extraction.psf_fit import WIDEST, core_radius, fit_psf
 from processing.extraction.register import Registration, register
+from processing.extraction.second_pass import PREFIX, FirstCheckpoint, missed_stars, with_new_stars
 from processing.extraction.solve import Solution, solve_cube
 from processing.extraction.sources import FieldImage, SourceTable, field_image, require_stars, select_sources
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
-from processing.settings import Settings, SolveSettings
+from processing.settings import PsfSettings, Settings, SolveSettings
 from processing.spectrum import MetaValue, StarSpectrum
 
 if TYPE_CHECKING:
@@ -99,6 +100,25 @@ def extract(
     seen = band_image(cube.wave, overview, passband)
     registration = _registration(cube, stars, seen.image, settings, detected, checkpoint, cancelled)
     stop_if(cancelled)
+    if not settings.extraction.second_pass or settings.extraction.method != "psf":
+        return _extract(cube, stars, registration, overview, seen, settings, checkpoint, progress, cancelled)
+    share, store = part(progress, 0.0, 0.5), None if checkpoint is None else FirstCheckpoint(checkpoint)
+    found = _extract(cube, stars, registration, overview, seen, settings, store, share, cancelled, first=True)
+    x, y = missed_stars(found, field_image(cube, overview.white).variance)
+    if x.size:
+        stars, registration = with_new_stars(cube, stars, registration, x, y)
+    share = part(progress, 0.5, 1.0)
+    return _extract(cube, stars, registration, overview, seen, settings, checkpoint, share, cancelled)
+
+
+def _extract(
+    cube: MuseCube, stars: StarList, registration: Registration, overview: CubeOverview, seen: BandImage,
+    settings: Settings, checkpoint: Checkpoint | None, progress: Progress, cancelled: CancelCheck, first: bool = False,
+) -> Extraction:  # fmt: skip
+    """Select, fit the PSF, solve: all that follows the registration.
+
+    In the first pass of two, what is not flat in the background are missing stars, which the sky must not take up.
+    """
     image = field_image(cube, seen.image, (seen.wave_min, seen.wave_max))
     place = registration.x, registration.y
     saturation, layers = None, cast("Layers", cube)
@@ -111,6 +131,8 @@ def extract(
         stars, *place, image, registration.fwhm, settings.sources, settings.psf, saturation
     )
     require_stars(sources, stars)
+    new = np.char.startswith(sources.star_id, PREFIX) & sources.extracted & settings.extraction.second_pass
+    sources = replace(sources, reason=np.where(new, "not in the list: found on the residual image", sources.reason))
     progress(0.15, f"{sources.extracted.sum()} of {len(stars)} stars will be extracted")
 
     modelled = np.flatnonzero(sources.modelled)
@@ -124,9 +146,9 @@ def extract(
         snr = np.where(single, sources.snr_predicted[modelled], np.nan)
         fwhm = settings.psf.fwhm or registration.fwhm
 
-        def fit(solve: SolveSettings, share: Progress) -> PsfModel:
+        def fit(solve: SolveSettings, share: Progress, choices: PsfSettings = settings.psf) -> PsfModel:
             return fit_psf(
-                layers, x, y, snr, fwhm, settings.psf, flux=sources.flux_predicted[modelled], solve=solve,
+                layers, x, y, snr, fwhm, choices, flux=sources.flux_predicted[modelled], solve=solve,
                 unresolved=unresolved, workers=workers, progress=share, cancelled=cancelled,
             )  # fmt: skip
 
@@ -135,10 +157,11 @@ def extract(
             solve = replace(solve, sky="patches")
         psf = fit(solve, part(progress, 0.15, 0.35))
         band, wave = _band(cube, overview, image)
-        side = sky_patch(x, y, band, psf, wave, solve.sky_patch)
-        if side != solve.sky_patch and solve.sky == "patches":
+        profile = replace(psf, residual=None)
+        side = solve.sky_patch if first else sky_patch(x, y, band, profile, wave, solve.sky_patch)
+        if side != solve.sky_patch and solve.sky == "patches":  # a galaxy must not pass for a part of the PSF
             solve = replace(solve, sky_patch=side)
-            psf = fit(solve, part(progress, 0.35, 0.4))
+            psf = fit(solve, part(progress, 0.35, 0.4), replace(settings.psf, residual=False))
         block = psf.to_arrays() | {"sky_patch": np.array(solve.sky_patch)}
         if checkpoint is not None:
             checkpoint.save("psf", block)
@@ -160,6 +183,8 @@ def extract(
         checkpoint.save("contaminants", {"x": x[other], "y": y[other], "flux": solution.flux[other]})
     spectra = _spectra(cube, sources, modelled, psf, solution)
     notes = [seen.note] if seen.note else []
+    if new.any():
+        notes.append(f"{new.sum()} stars were found that the list lacks; their names begin with {PREFIX}.")
     notes += [*registration.notes, *field_notes, *_notes(sources, psf, spectra, settings)]
     return Extraction(spectra, sources, psf, registration, solution.residual, tuple(notes))
 
@@ -271,6 +296,9 @@ def _notes(sources: SourceTable, psf: PsfModel, spectra: tuple[StarSpectrum, ...
             f"The background changes so fast that the PSF's wings cannot be told from it: beta is held at "
             f"{psf.bin_values[0, 1]:.1f} (psf.beta), and fluxes are sure to a few per cent only."
         )
+    added = 0.0 if psf.residual is None else psf.residual.share(psf.at(0.5 * (psf.wave_min + psf.wave_max)))
+    if added > 0.001:
+        notes.append(f"The stars are no perfect {psf.profile}: up to {100 * added:.1f} % of the peak is added to it.")
     width = float(np.max(psf.fwhm(spectra[0].wave))) if spectra else 0.0
     if width > 0.8 * WIDEST:
         notes.append(f"The PSF is {width:.1f} spaxels wide: the brightest sources may be galaxies and no stars.")

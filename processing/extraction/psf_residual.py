@@ -82,6 +82,11 @@ class ResidualPsf:
         side = round(grid.shape[0] ** 0.5)
         return ResidualImage((grid @ values.astype(np.float32)).reshape(side, side))
 
+    def share(self, psf: PsfShape) -> float:
+        """Return the largest residual in units of the PSF's peak, in the middle of the wavelength range."""
+        zero = np.zeros(1)
+        return float(np.abs(self.at(0.0).image).max() / psf(zero, zero)[0])
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the residual as named arrays."""
         return {"residual_knots": self.knots, "residual_coefficients": self.coefficients}

@@ -128,6 +128,7 @@ def solve_batch(
         if model.wings is not None:
             target = data - model.far_wings(solution)
         solution = model.conjugate_gradients(target, weight, solution, TOLERANCE, cancelled)
+    known = weight > 0
     for _ in range(CLIP_ROUNDS):
         outlier = find_outliers(target - model.image(solution), model.star_image(solution), weight)
         hit = np.flatnonzero(outlier.any(0))
@@ -137,7 +138,7 @@ def solve_batch(
         solution[:, hit] = model.only(hit).conjugate_gradients(
             target[:, hit], weight[:, hit], solution[:, hit], TOLERANCE, cancelled
         )
-    return _report(stars, model, solution, target - model.image(solution), weight, noise, used)
+    return _report(stars, model, solution, target - model.image(solution), weight, known, noise, used)
 
 
 def _report(
@@ -146,6 +147,7 @@ def _report(
     solution: np.ndarray,
     residual: np.ndarray,
     weight: np.ndarray,
+    known: np.ndarray,
     noise: np.ndarray,
     used: np.ndarray,
 ) -> dict[str, np.ndarray]:
@@ -165,10 +167,10 @@ def _report(
     contamination, n_eff = _sharing(model, flux[:, weight.any(0)].mean(1))
     good = weight > 0
     count = np.zeros(stars.shape, np.uint8)
-    count[used] = np.minimum(good.sum(1), 255)
+    count[used] = np.minimum(known.sum(1), 255)  # what was left out of the fit, an unlisted star too, is left over
     unit = float(np.median(noise))
     mean = np.zeros(stars.shape, np.float16)
-    mean[used] = np.clip((residual * good * (noise / unit)).sum(1) / np.maximum(good.sum(1), 1), -6e4, 6e4)
+    mean[used] = np.clip((residual * known * (noise / unit)).sum(1) / np.maximum(known.sum(1), 1), -6e4, 6e4)
     unsort = np.argsort(model.order)
     return {
         "flux": np.where(valid, flux, np.nan).astype(np.float32)[unsort],
@@ -229,9 +231,7 @@ def assemble(n_star: int, blocks: list[Any]) -> Solution:
         flux=np.concatenate([b["flux"] for b in blocks], axis=1),
         ivar=np.concatenate([b["ivar"] for b in blocks], axis=1),
         residual=np.where(total > 0, sums / np.maximum(total, 1), np.nan).astype(np.float32),
-        chi=np.sqrt(
-            np.divide(sum(b["chi2"] for b in blocks), pixels, out=np.full(n_star, np.nan), where=pixels > 0)
-        ),
+        chi=np.sqrt(np.divide(sum(b["chi2"] for b in blocks), pixels, out=np.full(n_star, np.nan), where=pixels > 0)),
         contamination=quality[0],
         n_eff=quality[1],
     )
