@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QColor, QKeySequence, QPalette, QShortcut, QTextCharFormat, QTextCursor, QTextDocument
+from PySide6.QtCore import QSize, Qt, Slot
+from PySide6.QtGui import (
+    QColor,
+    QKeySequence,
+    QPalette,
+    QShortcut,
+    QTextCharFormat,
+    QTextCursor,
+    QTextDocument,
+    QTextLength,
+    QTextTable,
+)
 from PySide6.QtWidgets import (
     QDialog,
     QFrame,
@@ -11,6 +21,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QListWidget,
+    QListWidgetItem,
     QTextBrowser,
     QTextEdit,
     QVBoxLayout,
@@ -39,7 +50,8 @@ class GuideDialog(QDialog):
         self.chapters = QListWidget()
         self.chapters.setAccessibleName("Chapters")
         self.chapters.setFrameShape(QFrame.Shape.NoFrame)
-        self.chapters.setFixedWidth(22 * GRID)
+        self.chapters.setFixedWidth(28 * GRID)
+        self.chapters.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.chapters.currentRowChanged.connect(self._on_chapter)
         self.browser = QTextBrowser(openExternalLinks=True)
         self.browser.setAccessibleName("User guide")
@@ -48,6 +60,7 @@ class GuideDialog(QDialog):
         self.browser.setMarkdown(resource("guide", "guide.md").read_text(encoding="utf-8"))
         self._places: list[int] = []
         self._read_chapters()
+        self._space_tables()
         self._themes = themes
         themes.changed.connect(self._on_theme)
         self._on_theme(themes.theme)
@@ -68,13 +81,28 @@ class GuideDialog(QDialog):
         self.search.setFocus()
 
     def _read_chapters(self) -> None:
-        """List the headings, and give tables and headings the room they need."""
+        """List the headings, and give them the room they need."""
         block = self.browser.document().begin()
         while block.isValid():
-            if block.blockFormat().headingLevel() == 2:
-                self.chapters.addItem(block.text())
+            style = block.blockFormat()
+            if style.headingLevel() == 2:
+                item = QListWidgetItem(block.text(), self.chapters)
+                item.setSizeHint(QSize(0, 4 * GRID))
                 self._places.append(block.position())
+                style.setTopMargin(3 * GRID)
+                style.setBottomMargin(GRID)
+                QTextCursor(block).setBlockFormat(style)
             block = block.next()
+
+    def _space_tables(self) -> None:
+        """Give tables the whole width, and space in place of lines."""
+        for frame in self.browser.document().rootFrame().childFrames():
+            if isinstance(frame, QTextTable):
+                style = frame.format().toTableFormat()
+                style.setBorder(0)
+                style.setCellPadding(4)
+                style.setWidth(QTextLength(QTextLength.Type.PercentageLength, 100))
+                frame.setFormat(style)
 
     @Slot(object)
     def _on_theme(self, theme: Theme) -> None:

@@ -148,6 +148,10 @@ QTableView, QTreeWidget { background: $panel; border: none; gridline-color: tran
 QTableView::item, QTreeWidget::item { padding: 2px 9px; border: none; }
 QTableView::item:hover { background: $hover; }
 QTableView::item:selected, QTreeWidget::item:selected { background: $chosen; color: $text; }
+QListWidget { background: $panel; border: none; border-radius: 6px; padding: 4px; color: $text; }
+QListWidget::item { padding: 4px 8px; border-radius: 4px; }
+QListWidget::item:hover { background: $hover; }
+QListWidget::item:selected { background: $chosen; color: $text; }
 QHeaderView { background: $panel; }
 QHeaderView::section { background: $panel; color: $muted; border: none; border-bottom: 1px solid $line;
     padding: 4px 12px; }

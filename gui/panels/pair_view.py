@@ -6,7 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtGui import QFont
 
-from gui.panels.plot_items import ErrorBand, extent, faded, smoothed, style_plot
+from gui.panels.plot_items import ErrorBand, extent, faded, style_plot
 from gui.theme import SERIES, Theme
 from processing.labels.residuals import Comparison
 from processing.spectrum import Frame
@@ -93,7 +93,7 @@ class PairView(pg.GraphicsLayoutWidget):
             for curve in curves:
                 x, y = curve.getOriginalDataset()
                 if x is not None:
-                    seen.append(smoothed(y[(x >= low) & (x <= high) & np.isfinite(y)]))
+                    seen.append(y[(x >= low) & (x <= high) & np.isfinite(y)])
             values = np.concatenate(seen) if seen else np.empty(0)
             if values.size:
                 bottom, top = extent(values)
@@ -101,4 +101,5 @@ class PairView(pg.GraphicsLayoutWidget):
                     top = max(abs(bottom), abs(top), 1e-6)
                     bottom = -top
                 margin = 0.1 * (top - bottom) or 1.0
-                plot.setYRange(bottom - margin, top + 2 * margin, padding=0)
+                above = 2 if plot is self.flux else 4  # room for the words
+                plot.setYRange(bottom - margin, top + above * margin, padding=0)

@@ -60,7 +60,7 @@ class SpectrumPanel(Panel):
             themes, EmptyState("spectrum", "No spectrum yet", "Click on a star or anywhere on the image. "
                                "After a run, a star shows its best fit and residuals."),
         )  # fmt: skip
-        self._document, self._selection = document, selection
+        self._document, self.selection = document, selection
         self._shown: ShownSpectrum | None = None
         self._stars: list[ShownSpectrum] = []
         self._gradients: tuple[str, GradientSpectra] | None = None
@@ -169,21 +169,21 @@ class SpectrumPanel(Panel):
     def _on_star(self, star_id: str) -> None:
         if star_id:
             self._document.ask_star(star_id)
-        elif self._selection.nothing:
+        elif self.selection.nothing:
             self._clear()
 
     @Slot(object)
     def _on_spaxel(self, spaxel: Spaxel | None) -> None:
         if spaxel is not None:
             self._document.ask_spaxel(*spaxel)
-        elif self._selection.nothing:
+        elif self.selection.nothing:
             self._clear()
 
     @Slot(object)
     def _on_aperture(self, aperture: Aperture | None) -> None:
         if aperture is not None:
             self._document.ask_aperture(aperture)
-        elif self._selection.nothing:
+        elif self.selection.nothing:
             self._clear()
 
     @Slot()
@@ -193,12 +193,12 @@ class SpectrumPanel(Panel):
 
     @Slot()
     def _on_results(self) -> None:
-        if self._selection.star:
-            self._document.ask_star(self._selection.star)
+        if self.selection.star:
+            self._document.ask_star(self.selection.star)
 
     @Slot(object)
     def _on_spectrum(self, shown: ShownSpectrum) -> None:
-        if shown.preview and not self._selection.nothing:
+        if shown.preview and not self.selection.nothing:
             return
         if self._shown is None or self._shown.title != shown.title:
             self._gradients = None
@@ -291,7 +291,7 @@ class SpectrumPanel(Panel):
 
     def _draw_gradient(self, shown: ShownSpectrum) -> bool:
         """Draw which pixels make the current label; ask for what is not known yet."""
-        label, fit = self._selection.label, shown.fit
+        label, fit = self.selection.label, shown.fit
         if fit is None or label not in fit.labels or not math.isfinite(fit.rv) or shown.observed is None:
             return False
         if self._gradients is None or self._gradients[0] != fit.star_id:
@@ -351,15 +351,15 @@ class SpectrumPanel(Panel):
     @Slot(float, float)
     def _on_band_dragged(self, start: float, stop: float) -> None:
         if self._document.cube is not None and start < stop and not self.masking.drawing:
-            self._selection.set_band((start, stop))
+            self.selection.set_band((start, stop))
 
     def _on_band_moved(self) -> None:
         if self.band.isVisible():
             low, high = self.band.getRegion()
-            self._selection.set_band((float(low), float(high)))
+            self.selection.set_band((float(low), float(high)))
 
     def _on_cursor_dragged(self) -> None:
-        self._selection.set_wavelength(float(self.marker.value()))
+        self.selection.set_wavelength(float(self.marker.value()))
 
     def _on_clicked(self, event: pg.GraphicsScene.mouseEvents.MouseClickEvent) -> None:
         """Show the slice of the wavelength that was clicked; a double-click shows the whole spectrum."""
@@ -371,7 +371,7 @@ class SpectrumPanel(Panel):
         elif event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
             return
         elif self._document.cube is not None and self.plots.sceneRect().contains(event.scenePos()):
-            self._selection.set_wavelength(float(view.mapSceneToView(event.scenePos()).x()))
+            self.selection.set_wavelength(float(view.mapSceneToView(event.scenePos()).x()))
 
     def sizeHint(self) -> QSize:
         """Wide."""

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QMenu, QToolB
 
 from gui.panels.line_marks import GROUPS
 from gui.theme import GRID
+from processing.labels.names import LABELS
 
 if TYPE_CHECKING:
     from gui.panels.spectrum import SpectrumPanel
@@ -60,6 +61,7 @@ class SpectrumMenu(QToolButton):
             group.addAction(action)
         menu.addSeparator()
         self._add_lines(menu.addMenu("Lines"))
+        self._add_labels(menu.addMenu("Pixels of a label"))
         self._add_fits(menu.addMenu("Fits"))
         self._add_masks(menu.addMenu("Masks"))
         refit = menu.addAction("Refit with choices…", panel.commands.ask_refit)
@@ -93,6 +95,18 @@ class SpectrumMenu(QToolButton):
         action.setDefaultWidget(box)
         menu.addAction(action)
         menu.addAction("As the star's", partial(self._on_velocity, float("nan")))
+
+    def _add_labels(self, menu: QMenu) -> None:
+        """Offer every label whose gradient can be shown."""
+        shown, selection = self._panel.shown, self._panel.selection
+        names = shown.fit.labels if shown is not None and shown.fit is not None else ()
+        menu.setEnabled(bool(names))
+        group = QActionGroup(menu)
+        for name in ("", *names):
+            action = menu.addAction(LABELS[name].symbol if name else "None", partial(selection.set_label, name))
+            action.setCheckable(True)
+            action.setChecked(selection.label == name)
+            group.addAction(action)
 
     @Slot(float)
     def _on_velocity(self, velocity: float) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 A4 = (8.27, 11.69)
 """Inches."""
 TEXT, MUTED, LINE, FLUX, FIT, MASK = "#1a1f26", "#596371", "#c3c9d1", "#3a4350", "#c94f00", "#dfe3e8"
-MARKS = {"good": ("●", "#00705a"), "warn": ("▲", "#9a6200"), "bad": ("■", "#b3261e"), "none": ("", MUTED)}
+MARKS = {"good": ("●", "#00705a"), "warn": ("▲", "#9a6200"), "bad": ("✕", "#b3261e"), "none": ("", MUTED)}
 LEFT, RIGHT = 0.085, 0.965
 ZOOMS = ((5140.0, 5220.0, "Mg b"), (6530.0, 6595.0, "Hα"), (8480.0, 8560.0, "Ca II"), (5245.0, 5345.0, "Fe I"))
 """Angstrom at rest in air; the first three that the fit covers are shown."""
@@ -126,7 +126,7 @@ def _labels(page: Figure, star: StarReport) -> None:
             _label(page, row, places, 0.872 - n * step)
     page.text(
         left, 0.872 - half * step - 0.004,
-        "● read from its own lines and determined   ▲ one of the two   ■ neither\n"
+        "● read from its own lines and determined   ▲ one of the two   ✕ neither\n"
         "± with noise as found, correlated pixels, the network's own error; agreement of its gradient with physics",
         size=6, color=MUTED, va="top", linespacing=1.5,
     )  # fmt: skip

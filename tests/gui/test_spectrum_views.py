@@ -54,6 +54,15 @@ def test_the_menu_changes_the_view_and_the_choices_change_it_back(panel) -> None
     assert not panel.more.isChecked()
 
 
+def test_a_label_is_chosen_in_the_menu_and_its_pixels_are_shown(fitted, panel, qtbot: QtBot) -> None:
+    menu = panel.more.menu()
+    menu.aboutToShow.emit()
+    labels = next(action for action in menu.actions() if action.text() == "Pixels of a label").menu()
+    next(action for action in labels.actions() if action.text() == "[Mg/Fe]").trigger()
+    assert fitted.selection.label == "mg_fe"
+    qtbot.waitUntil(lambda: panel.gradient.plot in panel.plots.shown, timeout=WAIT)
+
+
 def test_the_four_stages_share_their_wavelengths(panel) -> None:
     fit, spectrum = panel.shown.fit, panel.shown.observed
     panel.flux.setXRange(5000.0, 5200.0, padding=0)
