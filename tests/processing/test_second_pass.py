@@ -61,9 +61,9 @@ def test_missed_stars_are_found_and_extracted(made, path):
 
     error = {}
     for name, result in (("once", run(made, path, ONCE)), ("twice", found)):
-        beside = next(s for s in result.spectra if s.star_id == "S4")
-        error[name] = abs(np.median(beside.flux / made.flux[4]) - 1.0)
-    assert error["twice"] < 0.02
+        listed = [s for s in result.spectra if s.star_id.startswith("S")]
+        error[name] = max(abs(np.median(s.flux / made.flux[int(s.star_id[1:])]) - 1.0) for s in listed)
+    assert error["twice"] < 0.025
     assert error["twice"] < 0.2 * error["once"]
 
     again = run(made, path, TWICE, checkpoint=store)
