@@ -23,6 +23,8 @@ NEIGHBOURS, FAINTER = 12, 4.0
 """Stars around it that are fitted with it, up to so many magnitudes fainter."""
 BLEND = 2.0
 """With a neighbour inside its wings that is fainter by less than this many magnitudes, a star cannot be judged."""
+ONE = 0.25
+"""A neighbour within this many FWHM is one star with it."""
 FLAT = 0.7
 """A core with less of the brightness that its wings promise is flat-topped."""
 RELIABLE = 8.0
@@ -36,6 +38,8 @@ HOLE = 6.0
 """Pixels this many sigma below the background around a saturated star are holes torn by it."""
 REACH = 3.0
 """Holes are looked for within this many FWHM."""
+N_HOLE = 4
+"""So many of them within reach of one of the brightest stars prove it saturated."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def find_saturated(
     level = np.full(len(bands), np.nan)
     noise = np.full(len(bands), np.nan)
     level[live] = np.nanmedian(bands[live], axis=(1, 2))
-    noise[live] = 1.4826 * np.nanmedian(np.abs(bands[live] - level[live, None, None]), axis=(1, 2))
+    noise[live] = level[live] - np.nanpercentile(bands[live], 15.87, axis=(1, 2))  # below the stars
     torn = bands < (level - HOLE * noise)[:, None, None]
     sound_bands = np.where(torn.mean(0) > OFTEN, np.nan, bands[live])
     found, promised = np.full((2, len(bands), bright.size), np.nan)
@@ -117,21 +121,27 @@ def find_saturated(
     ratio = found / promised
     sound = np.clip(masked_median(ratio), 0.5, None)
     flat = ratio < FLAT * np.where(np.isfinite(sound), sound, 1.0)[:, None]
-    flat &= promised > FULL * np.nan_to_num(np.where(flat, 0.0, found)).max(1)[:, None]
+    holes = np.array([[hole[_within(x[i], y[i], REACH * fwhm, (ny, nx))].sum() for i in bright] for hole in torn])
+    bad = flat | (holes >= N_HOLE)
+    flat = bad & (promised > FULL * np.nan_to_num(np.where(bad, 0.0, found)).max(1)[:, None])
     flat &= flat.sum(0) > OFTEN * live.sum()
     if not flat.any():
         return None
     star, reason, mask = np.zeros(x.size, bool), np.full(x.size, "", dtype="<U80"), np.zeros(bands.shape, bool)
-    yy, xx = np.indices((ny, nx))
     for column in np.flatnonzero(flat.any(0)):
         i, hit = bright[column], np.flatnonzero(flat[:, column])
         ends = wave[overview.band_start[hit[0]]], wave[overview.band_start[hit[-1] + 1] - 1]
         star[i] = True
-        reason[i] = f"saturated: its core is flat or hollow at {ends[0]:.0f}-{ends[1]:.0f} A"
-        r = np.hypot(xx - x[i], yy - y[i]) / fwhm
-        mask[:, r < WINGS[0]] = True
-        mask[hit] |= (r < REACH) & torn[hit]
+        reason[i] = f"saturated: flat or hollow, or with holes around it, at {ends[0]:.0f}-{ends[1]:.0f} A"
+        mask[:, _within(x[i], y[i], WINGS[0] * fwhm, (ny, nx))] = True
+        mask |= _within(x[i], y[i], REACH * fwhm, (ny, nx)) & torn
     return Saturation(star, reason, mask, overview.band_start)
+
+
+def _within(x: float, y: float, radius: float, shape: tuple[int, int]) -> np.ndarray:
+    """Return an image of `shape`, True within a circle."""
+    yy, xx = np.ogrid[: shape[0], : shape[1]]
+    return np.asarray((xx - x) ** 2 + (yy - y) ** 2 < radius**2)
 
 
 def _core(
@@ -144,7 +154,7 @@ def _core(
     """
     nothing = np.full(len(bands), np.nan)
     apart = np.hypot(x - x[i], y - y[i]) / fwhm
-    if (~(mag[(apart < WINGS[0]) & (apart > 0)] > mag[i] + BLEND)).any():
+    if (~(mag[(apart < WINGS[0]) & (apart > ONE)] > mag[i] + BLEND)).any():
         return nothing, nothing
     near = np.flatnonzero((apart >= WINGS[0]) & (apart < WINGS[1] + 0.5) & ~(mag > mag[i] + FAINTER))
     near = near[np.argsort(mag[near], kind="stable")[:NEIGHBOURS]]

@@ -210,7 +210,7 @@ def _band(cube: MuseCube, overview: CubeOverview, image: FieldImage) -> tuple[Fi
     full = np.flatnonzero(covered >= 0.9 * covered.max())
     k = int(full[np.argmin(np.abs(full - len(covered) // 2))])
     wave = float(cube.wave[overview.band_start[k] : overview.band_start[k + 1]].mean())
-    return FieldImage(overview.bands[k], image.variance), wave
+    return FieldImage(np.where(image.valid, overview.bands[k], np.nan), image.variance), wave
 
 
 def _spectra(

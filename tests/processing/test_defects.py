@@ -58,7 +58,7 @@ def test_the_saturated_star_is_found_and_no_other(n_star, size, kind):
     i = brightest(field)
     saturation = found(saturate(field, i, kind))
     assert np.flatnonzero(saturation.star).tolist() == [i]
-    assert "flat or hollow" in saturation.reason[i]
+    assert "saturated: flat or hollow" in saturation.reason[i]
     assert saturation.mask[:, round(field.y[i]), round(field.x[i])].all()
 
 
