@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from processing.catalogue.cuts import CutList, with_cuts
 from processing.catalogue.expressions import Condition
 from processing.catalogue.table import Catalogue, build_catalogue
@@ -197,6 +199,7 @@ class _Run:
             self.notes += notes
         self.session.set_info("magnitude", stars.mag_name if stars else "instrumental")
         images = {"white": overview.white, "residual": extraction.residual}
+        images = {name: image for name, image in images.items() if np.isfinite(image).any()}  # PampelMUSE leaves none
         self.session.put_extraction(extraction.sources, extraction.spectra, images)
 
     def reading(self, progress: Progress) -> list[StarSpectrum]:

@@ -83,6 +83,8 @@ class TestEngine:
         with Session.open(result.session, read_only=True) as session:
             spectra, sources = list(session.spectra()), session.sources()
             psf = PsfModel.from_arrays(session.load("psf"))
+            assert session.image("white") is not None
+            assert session.image("residual") is None
         assert [star.star_id for star in spectra] == [str(101 + i) for i in range(14) if i != 2]
         for star in spectra:
             truth = made.flux[int(star.star_id) - 101]
