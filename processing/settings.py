@@ -92,8 +92,8 @@ class SolveSettings:
     refinements: int = 1
     """Passes after the first one, each with the far wings of every layer's own fluxes."""
     sky: Literal["none", "constant", "patches", "slices"] = "patches"
-    """"patches": a smooth surface; "slices": one level for every few slices of the instrument, where its slices differ in
-    level and the cube's rows are still along them (no rotation, one exposure)."""
+    """"patches": a smooth surface; "slices": one level for every few slices of the instrument, where they differ and
+    the cube's rows are still along them (no rotation, one exposure)."""
     sky_patch: int = 50
     """Distance of the sky's knots in spaxels; made smaller where the background is not flat."""
     sky_slices: int = 12

@@ -39,8 +39,8 @@ FINE_SKY = 4.0
 """With sky knots closer than this many FWHM, wings and sky are one: beta is held at the settings' value, because it
 would take up what the sky cannot follow (a galaxy) and all fluxes with it."""
 MAX_STEPS = 25
-MIN_GAIN = 0.02
-"""A step that promises to lower chi2 by less than this is not worth taking (0.1 sigma of one parameter)."""
+LAST_GAIN = 1.0
+"""A step that promises to lower chi2 by less than this (one sigma of one parameter) is the last, and not checked."""
 MIN_BIN_SNR = 20.0
 """Bins in which the PSF stars together have less than this are skipped."""
 
@@ -218,11 +218,14 @@ class _BinFitter:
             step = np.zeros_like(gradient)
             damped = curvature + damping * np.diag(np.diag(curvature))
             step[inside] = np.linalg.solve(damped[np.ix_(inside, inside)], gradient[inside])
-            if step @ gradient < MIN_GAIN or damping > 1e6:
-                break
             trial = state.theta.copy()
             trial[self.free] += step
-            new = problem.state(np.clip(trial, LOWEST, HIGHEST), weight)
+            trial = np.clip(trial, LOWEST, HIGHEST)
+            if step @ gradient < LAST_GAIN:
+                return replace(state, theta=trial), slopes[0]
+            if damping > 1e6:
+                break
+            new = problem.state(trial, weight)
             if cost(new) < best:
                 state, slopes, best, damping = new, problem.slopes(new), cost(new), damping * 0.1
             else:

@@ -131,7 +131,7 @@ def test_an_unlisted_star_and_a_cosmic_ray_do_not_bend_the_fit():
 def test_a_galaxy_cannot_make_the_psf_as_wide_as_itself():
     made = make_field(positions=([30.0], [30.0]), magnitudes=[13.5], fwhm=(18.0, 18.0), drift=(0, 0))
     psf = fit_psf(made, made.x, made.y, np.array([500.0]), 8.0, PsfSettings(bins=4))
-    assert psf.fwhm(7000.0) <= WIDEST
+    assert psf.fwhm(7000.0) <= WIDEST + 1e-5
     assert psf.bin_chi.min() > 2.0
 
 
