@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from processing.checkpoint import Checkpoint
+from processing.extraction.advice import residual_notes
 from processing.extraction.aperture import ApertureField, sum_apertures
 from processing.extraction.background import sky_patch
 from processing.extraction.defects import Unspoilt, find_saturated
@@ -286,6 +287,7 @@ def _notes(sources: SourceTable, psf: PsfModel, spectra: tuple[StarSpectrum, ...
             f"With fewer than {FEW} stars a field, aperture photometry gives similar results "
             '(extraction.method = "aperture").'
         )
+    notes += residual_notes(spectra)
     lost = sources.extracted.sum() - len(spectra)
     if lost:
         notes.append(f"{lost} stars have no valid pixels.")

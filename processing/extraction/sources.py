@@ -195,9 +195,13 @@ def select_sources(
     off = np.flatnonzero(open_ & ~faint & ~inside)
     light[off] = light_on(valid, x[off], y[off], fwhm, max(psf.radius, 4.0 * fwhm))
     reaching = np.isin(np.arange(n), off) & (light > MIN_LIGHT) & (light * snr > settings.snr_min)
+    ny, nx = valid.shape
+    hole = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
+    where = np.where(hole, "inside a region without data", "outside the field")
     leave_out(
-        reaching, "contaminant", [f"{-d:.0f} spaxels outside the field; its light reaches in" for d in edge[reaching]]
-    )
+        reaching, "contaminant",
+        [f"{-edge[i]:.0f} spaxels {where[i]}; its light reaches the data" for i in np.flatnonzero(reaching)],
+    )  # fmt: skip
     lost = np.isin(np.arange(n), off) & ~reaching
     leave_out(lost, "outside", "outside the field; its light does not reach in")
     detected = int((status == "extracted").sum())
