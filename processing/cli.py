@@ -20,7 +20,7 @@ from processing.catalogue import cuts_cli as cut_commands
 from processing.console import Console, guarded
 from processing.errors import StellacubeError
 from processing.extraction.cli import subtract, wcs
-from processing.labels.cli import models
+from processing.labels.cli import models, validate
 from processing.labels.posterior_cli import posterior
 from processing.paths import installed
 from processing.planning.cli import plan
@@ -320,6 +320,7 @@ def show_settings(config: Config = None) -> None:
 
 
 app.add_typer(models, name="model")
+app.command()(validate)
 for command in (plan, posterior, mask_commands.masks, cut_commands.cuts, report, methods, wcs, subtract):
     app.command(command.__name__)(command)
 catalogue_commands.add_to(app)

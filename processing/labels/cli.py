@@ -96,3 +96,27 @@ def model_show(
                 for name, low, high in zip(loaded.labels, loaded.label_min, loaded.label_max, strict=True)
             ],
         )
+
+
+def validate(
+    model: Annotated[str, typer.Argument(help="Model file, or the name of one that ships; a+a-mp for the pair.")],
+    data: Annotated[str, typer.Argument(help="Spectra with labels: .npz, FITS table, or an index (ECSV, CSV).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the table and the figure.")] = Path("validation"),
+    lsf: Annotated[str, typer.Option("--lsf", help="Resolution of the spectra: 2.5, R=1800, lamost, a table.")] = "",
+    config: Annotated[Path | None, typer.Option("--config", help="Settings in TOML.")] = None,
+) -> None:
+    """Compare a model's labels with known ones: bias, dispersion, pulls, gradients, for giants, dwarfs and by [Fe/H].
+
+    Example: python main.py validate a my_stars.ecsv --lsf lamost --out validation
+    """
+    from processing.labels.model_file import load_model
+    from processing.labels.validate import read_sample, summary, validate_model, write_validation
+    from processing.settings import Settings, read_settings
+
+    with Console() as console:
+        loaded = load_model(model)
+        settings = read_settings(config) if config else Settings()
+        sample = read_sample(data, lsf)
+        found = validate_model(loaded, sample, settings, progress=console.progress, cancelled=console.cancelled)
+        console.table(("stars", "n", "label", "bias", "dispersion", "pull", "gradient"), summary(found))
+        console.files(write_validation(found, out))

@@ -143,7 +143,8 @@ def against_peers(model: LabelModel, data: Path, folder: Path) -> None:
             theirs = differences(peer, lib)
             inside = ((lib.core >= peer.label_min[:3]) & (lib.core <= peer.label_max[:3])).all(1)
             inside &= np.isfinite(theirs).all(1)
-            for title, group in (("giants", lib.core[:, 1] < GIANT), ("dwarfs", lib.core[:, 1] >= GIANT)):
+            giant = lib.core[:, 1] < GIANT
+            for title, group in (("all   ", giant | ~giant), ("giants", giant), ("dwarfs", ~giant)):
                 if (group & inside).sum() > 4:
                     compare(f"{lib.name:7}{title}", mine[group & inside], theirs[group & inside])
     print("\nStars that fail, by more than 400 K, 1 dex in log g or 0.5 dex in [Fe/H]")
