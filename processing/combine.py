@@ -119,10 +119,9 @@ def _same_stars(spectra: Sequence[StarSpectrum], radius: float) -> list[list[int
 
 def _notes(combined: dict[int, StarSpectrum], n_stars: int, velocities: Sequence[float]) -> tuple[str, ...]:
     n_exposures = [int(star.meta["n_exposures"]) for star in combined.values()]
-    notes = [
-        f"{sum(n_exposures)} exposures of {len(combined)} stars were combined; "
-        f"{n_stars - len(combined)} stars have one each."
-    ]
+    single = n_stars - len(combined)
+    rest = f"; {single} more {'has' if single == 1 else 'have'} one each" if single else ""
+    notes = [f"{sum(n_exposures)} exposures of {len(combined)} stars were combined{rest}."]
     known = [v for v in velocities if np.isfinite(v)]
     if known and np.ptp(known) > WIDE:
         notes.append(

@@ -62,9 +62,17 @@ def run_exposures(
             extract_only(run, single, overwrite=overwrite, progress=share, cancelled=cancelled)
     together = replace(settings, exposures=replace(settings.exposures, combine=True))
     inputs = RunInputs(spectra=tuple(run.session for run in runs), out=out, name=name)
-    return fit_only(
+    result = fit_only(
         inputs, together, overwrite=overwrite, progress=part(progress, EXTRACTION, 1.0), cancelled=cancelled
     )
+    return replace(result, notes=(*(note for run in runs for note in _notes(run)), *result.notes))
+
+
+def _notes(run: RunInputs) -> list[str]:
+    """Return what the extraction of one cube had to say, with the cube's name."""
+    with Session.open(run.session, read_only=True) as session:
+        stage = session.stage("extraction")
+    return [f"{run.project}: {note}" for note in stage.notes] if stage else []
 
 
 def _extracted(run: RunInputs, settings: Settings, cancelled: CancelCheck) -> bool:

@@ -174,10 +174,12 @@ class _Run:
     def _extract(self, path: Path, progress: Progress) -> None:
         from processing.cube import MuseCube
         from processing.extraction.extract import extract
-        from processing.extraction.pampelmuse import extract_with_pampelmuse
+        from processing.extraction.pampelmuse import extract_with_pampelmuse, find_executable
         from processing.flux_scale import scale_to_list
         from processing.reference import read_star_list
 
+        if self.settings.pampelmuse.use:
+            find_executable(self.settings.pampelmuse.executable)  # before the cube is read, which takes its time
         stars = read_star_list(self.inputs.stars) if self.inputs.stars else None
         with MuseCube.open(path) as cube:
             self.notes += cube.notes
@@ -258,6 +260,9 @@ class _Run:
         files = write_extraction(
             self.inputs, self.session.sources(), spectra, provenance, progress=progress, cancelled=self.cancelled
         )
+        pairs = self.session.load("covariance") if self.settings.extraction.covariance else None
+        if pairs is not None:
+            files.append(write_correlations(self.inputs, pairs))
         if model is not None:
             self.session.put_catalogue(catalogue)
             files += write_results(self.inputs, catalogue)

@@ -118,7 +118,7 @@ def test_stars_are_matched_by_position_and_others_stay():
     assert [star.star_id for star in stars] == ["1", "2", "8"]
     assert stars[0].meta["n_exposures"] == 2
     assert stars[1] is spectra[1]
-    assert notes[0] == "2 exposures of 1 stars were combined; 2 stars have one each."
+    assert notes[0] == "2 exposures of 1 stars were combined; 2 more have one each."
     with pytest.raises(StellacubeError, match="more than once"):
         combine_spectra(spectra[:2], SETTINGS)
 

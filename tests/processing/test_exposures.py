@@ -54,6 +54,7 @@ def test_one_catalogue_of_both(tmp_path, night, monkeypatch):
     table = result.catalogue.table
     assert sorted(table["stellar_id"]) == [str(i + 1) for i in range(6)]
     assert any("12 exposures of 6 stars" in note for note in result.notes)
+    assert any(note.startswith("night1: 6 extracted") for note in result.notes)
     for name in ("night1.stellacube", "night2_sources.csv", "combined_catalogue.csv", "combined_spectra.fits"):
         assert (tmp_path / name).exists(), name
     one, two, both = (
