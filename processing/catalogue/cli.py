@@ -61,7 +61,7 @@ def repeats(
         )
         files = write_study(study, out, name)
         console.say(f"{study.repeats.n_star} stars with {len(study.repeats.star)} measurements.")
-        header = ("label", "stars", "pairs", "scatter", "error", "factor", "robust", "calibrated", "planner")
+        header = ("label", "pairs", "scatter", "error", "Eq. 10", "robust", "68 %", "calibrated", "planner")
         console.table(header, [_repeatability(entry) for entry in study.found])
         for note in study.notes:
             console.warn(note)
@@ -224,13 +224,19 @@ def _row(one: CatalogueComparison, number: int) -> tuple[str, ...]:
 def _repeatability(entry: Repeatability) -> tuple[str, ...]:
     info = QUANTITIES[entry.name]
     digits = info.decimals + (info.unit == "dex")
-    widths = (entry.eq10, entry.robust, entry.robust_calibrated, entry.planner)
     sizes = (_number(entry.scatter, digits), _number(entry.error, digits))
-    return info.symbol, str(entry.n_star), str(entry.n_pair), *sizes, *map(_width, widths)
+    interval = f"{entry.robust.low:.2f}-{entry.robust.high:.2f}" if entry.robust else ""
+    widths = (
+        _width(entry.eq10),
+        _width(entry.robust),
+        interval,
+        *map(_width, (entry.robust_calibrated, entry.planner)),
+    )
+    return info.symbol, str(entry.n_pair), *sizes, *widths
 
 
 def _width(width: Width | None) -> str:
-    return f"{width.value:.2f} ({width.low:.2f}-{width.high:.2f})" if width else ""
+    return f"{width.value:.2f}" if width else ""
 
 
 def _number(value: float, digits: int, *, sign: bool = False) -> str:

@@ -17,6 +17,7 @@ from processing.labels.names import LABELS
 from processing.provenance import now
 
 _RANK = {"good": 0, "check": 1, "poor": 2, "out of scope": 3, "not fitted": 4}
+_SOURCE = "merged from"
 
 
 def merge(first: Catalogue, second: Catalogue, by: By = "auto", radius: float = RADIUS) -> Catalogue:
@@ -36,7 +37,7 @@ def merge(first: Catalogue, second: Catalogue, by: By = "auto", radius: float = 
     Returns
     -------
     Catalogue
-        With a column ``X_model`` beside every label.
+        With a column ``X_model`` beside every label: "first" or "second" where both are of one model.
 
     Raises
     ------
@@ -51,16 +52,17 @@ def merge(first: Catalogue, second: Catalogue, by: By = "auto", radius: float = 
     partner = dict(zip(found.first.tolist(), found.second.tolist(), strict=True))
     alone = sorted(set(range(len(second))) - set(partner.values()))
     pairs = [(row, partner.get(row)) for row in range(len(first))] + [(None, row) for row in alone]
+    models = [f"{c.provenance.model} {c.provenance.model_version}".strip() for c in (first, second)]
+    names = ("first", "second") if models[0] == models[1] else tuple(c.provenance.model for c in (first, second))
     rows = []
     for one, other in pairs:
         candidates = [
-            {name: table[name][row] for name in table.colnames}
-            for table, row in zip(tables, (one, other), strict=True)
+            {**{column: table[column][row] for column in table.colnames}, _SOURCE: name}
+            for table, row, name in zip(tables, (one, other), names, strict=True)
             if row is not None
         ]
         rows.append(_merged(candidates, labels))
     columns = _columns(first, labels)
-    models = [f"{c.provenance.model} {c.provenance.model_version}".strip() for c in (first, second)]
     provenance = replace(
         first.provenance,
         inputs=tuple(dict.fromkeys((*first.provenance.inputs, *second.provenance.inputs))),
@@ -107,7 +109,7 @@ def _merged(candidates: list[dict[str, Any]], labels: tuple[str, ...]) -> dict[s
         for column in columns:
             merged.pop(column, None)
         merged |= {column: best[column] for column in columns if column in best}
-        merged[f"{name}_model"] = str(best.get("model", "")) if np.isfinite(_number(best, name)) else ""
+        merged[f"{name}_model"] = str(best[_SOURCE]) if np.isfinite(_number(best, name)) else ""
     return merged
 
 

@@ -100,6 +100,8 @@ def study_repeats(
     notes = remarks(repeats, found)
     if len(models) > 1:
         notes += (f"The labels come from different models ({', '.join(sorted(models))}): they differ by these, too.",)
+    if _share_a_cube(repeats, tables):
+        notes += ("Some measurements of a star come from one cube and share its noise: factors come out too small.",)
     progress(1.0, "Done")
     return RepeatStudy(repeats, found, combined_table(repeats, fits), notes)
 
@@ -115,6 +117,12 @@ def write_study(study: RepeatStudy, folder: Path, name: str = "repeats") -> tupl
             table.write(temporary, format="ascii.ecsv", delimiter=",", overwrite=True)
     save(repeats_figure(study.repeats, study.found), paths[2])
     return paths
+
+
+def _share_a_cube(repeats: Repeats, tables: Sequence[LabelTable]) -> bool:
+    """Tell whether two measurements of a star come from the same cube, analysed in two ways."""
+    cubes = np.array([tables[t].cube[row] for t, row in repeats.rows])
+    return any(len(set(known)) < len(known) for s in repeats.members() for known in [[c for c in cubes[s] if c]])
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

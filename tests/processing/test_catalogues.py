@@ -138,6 +138,12 @@ def test_a_poor_row_gives_no_label_while_there_is_a_better_one() -> None:
     assert (again["teff"] == merged["teff"]).all()
 
 
+def test_two_runs_of_one_model_are_told_apart() -> None:
+    first = catalogue(1, "a", n=30)
+    second = catalogue(2, "a", n=30)
+    assert set(merge(first, second).table["teff_model"]) == {"first", "second"}
+
+
 def test_merged_catalogues_survive_every_format(tmp_path: Path) -> None:
     merged = merge(catalogue(1, "a", n=30), catalogue(2, "g", n=30))
     for fmt, ending in (("fits", "fits"), ("ecsv", "ecsv")):
@@ -208,6 +214,7 @@ def test_the_commands_from_catalogues_to_a_final_one(tmp_path: Path, capsys: pyt
     said = capsys.readouterr()
     assert "40 stars with 80 measurements" in said.out
     assert "different models (a, g)" in said.err
+    assert "share its noise" not in said.err
     assert main(["repeats", *paths, "--joint", "--out", str(tmp_path / "r")]) == 2
     assert "holds no spectra" in capsys.readouterr().err
     assert main(["compare", *paths, "--out", str(tmp_path / "c"), "--by", "name"]) == 0
