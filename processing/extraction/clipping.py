@@ -12,6 +12,8 @@ MISFIT = 0.1
 """That share, once the PSF's own error is known from the other layers of the batch."""
 UNKNOWN_MISFIT = 0.5
 """That share where too few layers tell."""
+RAY = 10.0
+"""A voxel this many sigma off the mean of its bin, and by more than the mean, is a ray: lines are never so strong."""
 ENOUGH = 12
 """Layers from which the PSF's error is told."""
 CALMEST = 0.25
@@ -57,3 +59,16 @@ def find_outliers(residual: np.ndarray, star_model: np.ndarray, weight: np.ndarr
     hit &= size > LARGEST * np.where(hit, size, 0.0).max(0)
     outlier[rows] = hit & (hit.sum(0) < MANY * len(chi))
     return outlier
+
+
+def find_rays(flux: np.ndarray, ivar: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return a boolean array (n, ny, nx), True for single voxels far off the mean of their wavelength bin.
+
+    Parameters
+    ----------
+    flux, ivar : ndarray, shape (n, ny, nx)
+    mean : ndarray, shape (ny, nx)
+        Of the bin, the rays included.
+    """
+    off = np.abs(flux - mean.astype(flux.dtype))
+    return np.asarray((off * off * ivar > RAY**2) & (off > np.abs(mean)))
