@@ -53,7 +53,7 @@ def estimate_run(shape: tuple[int, int, int] | None, stars: int | None) -> Estim
 
 def time_left(elapsed: float, fraction: float) -> float | None:
     """Return the seconds that the rest will take at the pace so far; None while nothing can be said."""
-    return elapsed * (1.0 - fraction) / fraction if fraction >= _EARLY and elapsed > 1.0 else None
+    return elapsed * (1.0 - fraction) / fraction if _EARLY <= fraction < 1.0 and elapsed > 1.0 else None
 
 
 def rounded(seconds: float) -> str:

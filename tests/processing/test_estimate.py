@@ -25,4 +25,5 @@ def test_time_left_is_what_the_pace_so_far_says() -> None:
     assert time_left(30.0, 0.25) == pytest.approx(90.0)
     assert time_left(30.0, 0.01) is None
     assert time_left(0.2, 0.5) is None
+    assert time_left(9.0, 1.0) is None
     assert [rounded(s) for s in (2.0, 33.0, 80.0, 7200.0)] == ["5 s", "35 s", "1 min", "2.0 h"]
