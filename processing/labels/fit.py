@@ -179,7 +179,7 @@ class Batch:
         scale = np.clip(robust_scale(scaled, self.weight > 0), 0.2, 20.0)
         self.inflation *= scale
         if not last:
-            self._leave_out(find_outliers(residual, scaled / scale[:, None], self.emission))
+            self._leave_out(find_outliers(residual, scaled / scale[:, None], self.emission, self.prepared.at_sky))
 
     def results(self, labels: np.ndarray, shift: np.ndarray, converged: np.ndarray) -> list[LabelFit]:
         """Gather the fits that ended at these labels and residual velocities."""

@@ -25,6 +25,8 @@ _SIGMA, _HEIGHT = 8.0, 0.08
 """An outlier stands out by this many robust sigma and by this much normalised flux."""
 _MOST = 0.015
 """With more outliers than this part of the pixels it is the model that is wrong, and none is taken out."""
+_SKY_SIGMA, _SKY_HEIGHT, _MOST_SKY = 4.0, 0.015, 0.1
+"""The same for pixels within sky lines."""
 _FOOT, _WIDEST = 4.0, 10
 """Above this many sigma an outlier is no wider than this many pixels, four times the resolution; what is wider, as
 the lines of a galaxy or a nebula, is the object's own."""
@@ -44,8 +46,13 @@ def broad(scaled: np.ndarray) -> np.ndarray:
     return binary_opening(above, np.ones((1, _WIDEST + 1)))
 
 
-def find_outliers(residual: np.ndarray, scaled: np.ndarray, expected: np.ndarray) -> np.ndarray:
+def find_outliers(
+    residual: np.ndarray, scaled: np.ndarray, expected: np.ndarray, at_sky: np.ndarray | None = None
+) -> np.ndarray:
     """Find isolated pixels that the best fit cannot explain.
+
+    Where the sky has a line less is needed: what its subtraction left is as often too little as too much, and unlike
+    a star's line it is not in the best fit.
 
     Parameters
     ----------
@@ -55,6 +62,8 @@ def find_outliers(residual: np.ndarray, scaled: np.ndarray, expected: np.ndarray
         The same in robust standard deviations of the star's residuals.
     expected : ndarray, shape (n_pix,), bool
         Where residuals may be the object's own (`near_emission_line`).
+    at_sky : ndarray, shape (n, n_pix), bool, optional
+        Pixels within airglow lines.
 
     Returns
     -------
@@ -62,8 +71,12 @@ def find_outliers(residual: np.ndarray, scaled: np.ndarray, expected: np.ndarray
         The outliers and the pixels on either side.
     """
     found = (np.abs(scaled) > _SIGMA) & (np.abs(residual) > _HEIGHT) & ~expected
-    found &= ~broad(scaled)
+    wide_ones = broad(scaled)
+    found &= ~wide_ones
     found &= (found.mean(axis=1) <= _MOST)[:, None]
+    if at_sky is not None:
+        left = (np.abs(scaled) > _SKY_SIGMA) & (np.abs(residual) > _SKY_HEIGHT) & at_sky & ~expected & ~wide_ones
+        found |= left & (left.mean(axis=1) <= _MOST_SKY)[:, None]
     wide = found.copy()
     for step in (1, 2):  # the light of one bad pixel, degraded, reaches its neighbours
         wide[:, step:] |= found[:, :-step]

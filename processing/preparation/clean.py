@@ -26,6 +26,11 @@ def sky_lines() -> np.ndarray:
     return np.loadtxt(resource("lines", "sky_lines.csv"), delimiter=",", skiprows=2, usecols=0)
 
 
+def at_sky_line(wave: np.ndarray, fwhm: np.ndarray, barycentric: float) -> np.ndarray:
+    """Boolean array, True within a listed airglow line; parameters as of `clean_sky_lines`."""
+    return _geometry(wave.tobytes(), fwhm.tobytes(), float(np.nan_to_num(barycentric)))[0]
+
+
 def clean_sky_lines(
     wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray, fwhm: np.ndarray, barycentric: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from processing.preparation.air import in_frame, shifted
-from processing.preparation.clean import clean_sky_lines
+from processing.preparation.clean import at_sky_line, clean_sky_lines
 from processing.preparation.lsf import Match, lsf_fwhm, match
 from processing.preparation.masks import (
     BALMER,
@@ -39,6 +39,8 @@ Grid = tuple[int, int, int]
 VELOCITY_STEP = 2.0
 """Spectra are brought to rest in steps of this many km/s (3 % of a pixel); what is left over is fitted. Stars that
 share a step and a wavelength grid share one operator."""
+REACHED = 0.3
+"""Part of a pixel's kernel from which on it counts as one within a sky line."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Observation:
     n_replaced : int
         Pixels with sky-line residuals that were replaced.
     grid : Grid
+    at_sky : ndarray, shape (n_wave,), bool
+        Where an airglow line may have left something.
     """
 
     star_id: str
@@ -72,6 +76,7 @@ class Observation:
     fwhm: np.ndarray
     n_replaced: int
     grid: Grid
+    at_sky: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,8 @@ class Prepared:
         km/s that were taken off, a multiple of `VELOCITY_STEP`.
     n_coarser : ndarray, shape (n,), int
         Fitted pixels whose input is coarser than the model.
+    at_sky : ndarray, shape (n, n_pix), bool
+        Pixels that an airglow line reaches.
     """
 
     flux: np.ndarray
@@ -142,6 +149,7 @@ class Prepared:
     reason: np.ndarray
     velocity: np.ndarray
     n_coarser: np.ndarray
+    at_sky: np.ndarray
 
     def take(self, index: np.ndarray) -> Prepared:
         """Return some of the spectra."""
@@ -177,8 +185,9 @@ def observe(spectrum: StarSpectrum, model: LabelModel, settings: PreparationSett
     flux, ivar = flux / level, ivar * level**2
     reason = observed_mask(air, good, spectrum.barycentric, settings, dichroic=model.masks_dichroic)
     ivar[reason > 0] = 0.0
-    replaced = np.zeros(air.size, bool)
+    replaced = at_sky = np.zeros(air.size, bool)
     if settings.clean_sky:
+        at_sky = at_sky_line(air, fwhm, spectrum.barycentric)
         flux, ivar, replaced = clean_sky_lines(air, flux, ivar, fwhm, spectrum.barycentric)
     return Observation(
         star_id=spectrum.star_id,
@@ -190,6 +199,7 @@ def observe(spectrum: StarSpectrum, model: LabelModel, settings: PreparationSett
         fwhm=np.where(np.isfinite(fwhm) & (fwhm > 0), fwhm, np.nanmedian(fwhm)),
         n_replaced=int(replaced.sum()),
         grid=(hash(spectrum.wave.tobytes()), hash(fwhm.tobytes()), hash(spectrum.frame)),
+        at_sky=at_sky,
     )
 
 
@@ -220,7 +230,7 @@ def prepare(
     shape = (len(observations), model.wave.size)
     flux, ivar = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     reason = np.zeros(shape, np.uint16)
-    unfitted, coarser = np.zeros(shape, bool), np.zeros(shape, bool)
+    unfitted, coarser, at_sky = np.zeros(shape, bool), np.zeros(shape, bool), np.zeros(shape, bool)
     groups: dict[tuple[Grid, float], list[int]] = defaultdict(list)
     for index, observation in enumerate(observations):
         groups[observation.grid, float(velocity[index])].append(index)
@@ -232,6 +242,7 @@ def prepare(
         )
         reason[members] = _carried_reasons(resampler, np.array([o.reason for o in batch]), ivar[members] == 0)
         unfitted[members] = resampler.lost(np.array([o.not_fitted for o in batch])) > 0.5
+        at_sky[members] = resampler.lost(np.array([o.at_sky for o in batch])) > REACHED
         coarser[members] = operators.coarser(batch[0])
     by_hand = inside(in_frame(model.wave, model.frame, "air"), operators.settings.masks_rest)
     ivar[:, by_hand] = 0
@@ -250,6 +261,7 @@ def prepare(
         reason=reason,
         velocity=velocity,
         n_coarser=(coarser & fitted).sum(axis=1),
+        at_sky=at_sky,
     )
 
 

@@ -28,7 +28,7 @@ from processing.preparation.air import shifted
 from processing.preparation.lsf import degrading_resampler
 from processing.preparation.presets import find_preset, with_preset
 from processing.provenance import Provenance
-from processing.settings import PreparationSettings, Settings
+from processing.settings import FitSettings, PreparationSettings, Settings
 from processing.simulation.settings import SimulationSettings
 from processing.simulation.sky import muse_lsf, sky_spectrum
 from processing.spectrum import StarSpectrum
@@ -114,9 +114,9 @@ def observed(name: str, flux: np.ndarray, fwhm: np.ndarray, rng: np.random.Gener
 
 
 def labelled(field: Field, model: LabelModel) -> Table:
-    """Return the catalogue of the field, fitted as the paper fits the bulge."""
+    """Return the catalogue of the field, fitted as the paper fits the bulge: without priors."""
     preparation = with_preset(PreparationSettings(), find_preset("bulge"))
-    settings = replace(Settings(), preparation=preparation)
+    settings = replace(Settings(), preparation=preparation, fit=FitSettings(abundance_prior=0.0))
     fits = check_gradients(fit_labels(field.spectra, model, settings), model, settings)
     return build_catalogue(field.spectra, fits, model, Provenance((), settings)).table
 

@@ -314,3 +314,22 @@ def test_observable_spectra_are_what_the_network_predicts(model):
     flux = observable(model, truth, slope=-3.0)
     normal, _, _ = model.continuum.normalise(model.wave, flux, np.ones_like(flux))
     assert np.abs(normal - model.network.flux(truth)).max() < 0.004
+
+
+def test_what_the_sky_left_is_found_with_either_sign(model):
+    """Residuals of airglow lines, too weak for cosmic rays; deep narrow lines of the star itself stay."""
+    wave = np.asarray(WAVE)
+    (clean,) = observed(model, labels_of(model, GIANT), 0.0, snr=100)
+    lines = [7750.64, 7794.11, 7821.50, 7993.33, 8025.81]
+    shape = sum((-1) ** i * np.exp(-0.5 * ((wave - line) / 1.1) ** 2) for i, line in enumerate(lines))
+    spoilt = replace(clean, flux=(clean.flux * (1 + 0.07 * shape)).astype(np.float32), barycentric=0.0)
+    with_list, without_list = (
+        fit_labels([spoilt], model, Settings(preparation=PreparationSettings(clean_sky=use)))[0]
+        for use in (True, False)
+    )
+    for line in lines:
+        near = np.abs(with_list.wave - line) < 1.5
+        assert (with_list.mask_reason[near] & OUTLIER).any()
+    assert not (without_list.mask_reason & OUTLIER).any()
+    (untouched,) = fit_labels([replace(clean, barycentric=0.0)], model, Settings())
+    assert (untouched.mask_reason & OUTLIER > 0).mean() < 0.004
