@@ -12,7 +12,7 @@ import numpy as np
 from processing.catalogue.agreement import Recovery, bias_and_dispersion
 from processing.catalogue.columns import Column
 from processing.catalogue.factors import spread
-from processing.catalogue.label_table import LabelTable, read_label_table
+from processing.catalogue.label_table import LabelTable, names_of, read_label_table
 from processing.catalogue.matching import match
 from processing.catalogue.terms import QUANTITIES, RADIUS, By
 from processing.errors import StellacubeError
@@ -263,12 +263,13 @@ def compare_catalogues(
     trusted : bool
         Only labels of this program whose flags are good.
     """
-    reference = read_label_table(other, columns, trusted=trusted)
+    *names, last = names_of([*catalogues, other])
+    reference = read_label_table(other, columns, trusted=trusted, name=last)
     found = []
-    for number, path in enumerate(catalogues):
+    for number, (path, name) in enumerate(zip(catalogues, names, strict=True)):
         stop_if(cancelled)
         progress(number / len(catalogues), f"Comparing {path.name} with {other.name}")
-        found.append(compare_tables(read_label_table(path, trusted=trusted), reference, by, radius))
+        found.append(compare_tables(read_label_table(path, trusted=trusted, name=name), reference, by, radius))
     progress(1.0, "Done")
     return tuple(found)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,6 +131,15 @@ def of_catalogue(catalogue: Catalogue, name: str, *, trusted: bool = False) -> L
     """Return the labels of one of this program's own catalogues; `trusted` as in `read_label_table`."""
     columns = tuple(RawColumn(column.name, np.asarray(column)) for column in catalogue.table.itercols())
     return _read(RawTable(name, columns), name, {}, trusted)
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """Return a name for each input that tells it from the others: the file's, with its folder where needed."""
+    stems = [path.name.partition(".")[0].removesuffix("_catalogue") for path in paths]
+    return [
+        stem if stems.count(stem) == 1 else f"{path.parent.name}/{stem}"
+        for path, stem in zip(paths, stems, strict=True)
+    ]
 
 
 def _read(table: RawTable, name: str, columns: Mapping[str, str], trusted: bool) -> LabelTable:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from processing.catalogue.label_table import LabelTable, read_label_table
+from processing.catalogue.label_table import LabelTable, names_of, read_label_table
 from processing.catalogue.repeat_tables import combined_table, repeatability_table
 from processing.catalogue.repeats import Repeatability, Repeats, find_repeats, remarks, repeatability
 from processing.catalogue.terms import RADIUS, By
@@ -80,7 +80,7 @@ def study_repeats(
         Fit the spectra of each star together as well, which needs sessions.
     """
     tables, bounds = [], []
-    names = _names(paths)
+    names = names_of(paths)
     for number, (path, name) in enumerate(zip(paths, names, strict=True)):
         stop_if(cancelled)
         progress(0.2 * number / len(paths), f"Reading {path.name}")
@@ -123,15 +123,6 @@ def _share_a_cube(repeats: Repeats, tables: Sequence[LabelTable]) -> bool:
     """Tell whether two measurements of a star come from the same cube, analysed in two ways."""
     cubes = np.array([tables[t].cube[row] for t, row in repeats.rows])
     return any(len(set(known)) < len(known) for s in repeats.members() for known in [[c for c in cubes[s] if c]])
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return a name for each input that tells it from the others: the file's, with its folder where needed."""
-    stems = [path.name.partition(".")[0].removesuffix("_catalogue") for path in paths]
-    return [
-        stem if stems.count(stem) == 1 else f"{path.parent.name}/{stem}"
-        for path, stem in zip(paths, stems, strict=True)
-    ]
 
 
 def session_bounds(path: Path, table: LabelTable) -> dict[str, np.ndarray]:
