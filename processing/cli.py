@@ -218,7 +218,7 @@ def simulate(
     ] = "WFM-NOAO-N",
     exptime: Annotated[float, typer.Option("--exptime", help="Exposure time, s.", min=1.0)] = 900.0,
     fwhm: Annotated[
-        float | None, typer.Option("--fwhm", help="FWHM at 7000 A, arcsec; default 0.8, narrow field 0.08.", min=0.01)
+        float | None, typer.Option("--fwhm", help="FWHM at 7000 A, arcsec; default: the mode's.", min=0.01)
     ] = None,
     layout: Annotated[
         Literal["uniform", "king"], typer.Option("--layout", help="How the stars are spread.")
@@ -230,11 +230,14 @@ def simulate(
     Example: python main.py simulate --out mock --n-stars 200 --size 150 --mode WFM-AO-N
     """
     from processing.files import prepare_folder
-    from processing.simulate import SimulationSettings, sample_library, simulate_field
+    from processing.simulate import sample_library, simulate_field
+    from processing.simulation.modes import mode_settings
 
     prepare_folder(out)
-    fwhm = fwhm or (0.08 if mode.startswith("NFM") else 0.8)
-    field = SimulationSettings(n_stars, size, size, mode, exptime=exptime, fwhm=fwhm, layout=layout, seed=seed)
+    seeing = {"fwhm": fwhm} if fwhm else {}
+    field = mode_settings(
+        mode, n_stars=n_stars, nx=size, ny=size, exptime=exptime, layout=layout, seed=seed, **seeing
+    )  # fmt: skip
     cube, stars, truth = out / f"{name}.fits", out / f"{name}_stars.csv", out / f"{name}_truth.npz"
     with Console() as console:
         simulated = simulate_field(
