@@ -94,7 +94,7 @@ def subtract_stars(
     with Session.open(session_path, read_only=True) as session:
         block, cubes = session.load("psf"), [file.path for file in session.inputs if file.role == "cube"]
         if block is None or not (cubes or cube_path):
-            raise StellacubeError(f"{session_path.name} holds no extraction of a cube.", "Run `extract` first.")
+            raise StellacubeError(f"{session_path.name} holds no PSF of a cube.", "Extract it first, by PSF fitting.")
         stars = {
             star.star_id: (star.x, star.y, star.flux / float(star.meta.get("flux_scale", 1.0)))
             for star in session.spectra()
