@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from processing.catalogue.table import Catalogue
+    from processing.checkpoint import Block
     from processing.extraction.sources import SourceTable
     from processing.project import RunInputs
 
@@ -58,6 +59,16 @@ def write_extraction(
     if ours and provenance.settings.catalogue.write_spectra:
         paths += _write_spectra(inputs, spectra, provenance, progress, cancelled)
     return paths
+
+
+def write_correlations(inputs: RunInputs, pairs: Block) -> Path:
+    """Write the correlation of the flux errors of pairs of neighbouring stars; return the path."""
+    from astropy.table import Table
+
+    path = inputs.output("covariance.csv")
+    with replacing(path) as temporary:
+        write_csv(Table({name: pairs[name] for name in ("first", "second", "correlation")}), temporary)
+    return path
 
 
 def _quality(sources: SourceTable, spectra: Sequence[StarSpectrum]) -> dict[str, np.ndarray]:

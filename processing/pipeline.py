@@ -18,7 +18,7 @@ from processing.catalogue.expressions import Condition
 from processing.catalogue.table import Catalogue, build_catalogue
 from processing.errors import Cancelled, StellacubeError
 from processing.extraction.overlay import UnmatchedListError
-from processing.outputs import write_extraction, write_results
+from processing.outputs import write_correlations, write_extraction, write_results
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
 from processing.project import RunInputs, describe, extraction_key, fit_key, open_project
 from processing.provenance import Provenance, now

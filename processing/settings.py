@@ -62,6 +62,8 @@ class ExtractionSettings:
     """Inner and outer radius of the annulus around each star where the sky is measured, FWHM."""
     second_pass: bool = False
     """Search what is left of the white-light image for stars that the list lacks, and extract again with them."""
+    covariance: bool = False
+    """Write how the errors of neighbouring stars' fluxes hang together, a table of pairs."""
 
 
 @dataclass(frozen=True)

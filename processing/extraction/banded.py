@@ -64,12 +64,16 @@ class BandedFactor:
             x[k] = self._root[k].T @ x[k]
         return x.reshape(count * side, -1)[: self.n]
 
-    def inverse_diagonal(self) -> np.ndarray:
-        """Return the diagonal of the inverse, by the recursion of Takahashi et al. (1973) on blocks."""
+    def inverse(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Return elements of the inverse within the band, row >= column, by Takahashi et al. (1973) on blocks."""
         count, side = self._root.shape[:2]
-        out, inverse = np.empty((count, side)), np.zeros((side, side), np.float32)
+        out, later = np.zeros(row.size), np.zeros((side, side), np.float32)
+        block, below = column // side, row // side > column // side
+        i, j = row % side, column % side
         for k in reversed(range(count)):
             through = self._below[k] @ self._root[k]
-            inverse = self._root[k].T @ self._root[k] + through.T @ (inverse @ through)
-            out[k] = np.diag(inverse)
-        return out.ravel()[: self.n]
+            across = later @ through
+            later = self._root[k].T @ self._root[k] + through.T @ across
+            here, under = (block == k) & ~below, (block == k) & below
+            out[here], out[under] = later[i[here], j[here]], -across[i[under], j[under]]
+        return out

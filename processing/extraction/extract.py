@@ -12,6 +12,7 @@ from processing.checkpoint import Checkpoint
 from processing.extraction.advice import residual_notes
 from processing.extraction.aperture import ApertureField, sum_apertures
 from processing.extraction.background import sky_patch
+from processing.extraction.covariance import neighbour_correlations
 from processing.extraction.defects import Unspoilt, find_saturated
 from processing.extraction.layer_model import Layers, StarField, Unresolved
 from processing.extraction.passbands import BandImage, band_image, choose_passband
@@ -179,6 +180,10 @@ def _extract(
             layers, field, workers=workers, checkpoint=checkpoint, progress=part(progress, 0.4, 1.0),
             cancelled=cancelled,
         )  # fmt: skip
+        if settings.extraction.covariance and checkpoint is not None:
+            pairs, names = neighbour_correlations(layers, field, cancelled=cancelled), sources.star_id[modelled]
+            block = {"first": names[pairs.first], "second": names[pairs.second], "correlation": pairs.value}
+            checkpoint.save("covariance", block)
     if checkpoint is not None:  # stars without a spectrum whose light is in the cube, should they be taken out of it
         other = ~sources.extracted[modelled]
         checkpoint.save("contaminants", {"x": x[other], "y": y[other], "flux": solution.flux[other]})

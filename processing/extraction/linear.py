@@ -257,12 +257,25 @@ class NormalFactor:
 
     def crowding(self) -> np.ndarray:
         """Return by how much neighbours and sky raise each star's variance: diag(inverse) x diag, >= 1."""
+        everyone = np.arange(self.diagonal.size)
+        return np.maximum(self._covariance(everyone, everyone), 1.0)
+
+    def correlations(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return pairs of stars whose PSFs overlap, (n_pair,) each, and the correlation of their fluxes' errors."""
+        pairs = self.star_star.row > self.star_star.col
+        row, column = self.star_star.row[pairs], self.star_star.col[pairs]
+        root = np.sqrt(self.crowding())
+        return row, column, self._covariance(row, column) / (root[row] * root[column])
+
+    def _covariance(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Return elements of the stars' block of the inverse of the scaled matrix; row >= column."""
         from scipy.linalg import cho_solve
 
-        out = self._band.inverse_diagonal()
+        out = self._band.inverse(row, column)
         if self._schur is not None:
-            out += np.einsum("ij,ji->i", self._through, cho_solve(self._schur, self._through.T, check_finite=False))
-        return np.maximum(out, 1.0)
+            by_sky = cho_solve(self._schur, self._through.T, check_finite=False)
+            out += np.einsum("ij,ji->i", self._through[row], by_sky[:, column])
+        return out
 
 
 def light_on(used: np.ndarray, x: np.ndarray, y: np.ndarray, fwhm: float, radius: float) -> np.ndarray:

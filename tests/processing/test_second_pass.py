@@ -11,6 +11,7 @@ from star_fields import make_field, sky_positions, star_list, write_cube
 from processing.checkpoint import MemoryCheckpoint
 from processing.cube import MuseCube
 from processing.extraction.extract import extract
+from processing.pipeline import RunInputs, extract_only
 from processing.settings import ExtractionSettings, PsfSettings, Settings
 
 ONCE = Settings(psf=PsfSettings(bins=6), workers=2)
@@ -75,3 +76,19 @@ def test_a_complete_list_gains_no_stars(made, path):
     found = run(made, path, TWICE, missing=())
     assert len(found.spectra) == 24
     assert not np.char.startswith(found.sources.star_id, "new-").any()
+
+
+def test_correlations_of_neighbours_are_written_on_request(made, path, tmp_path):
+    ra, dec = sky_positions(made.x, made.y, made.shape[1:])
+    rows = [f"{i},{a:.8f},{d:.8f},{m:.3f}" for i, (a, d, m) in enumerate(zip(ra, dec, made.mag, strict=True))]
+    stars = tmp_path / "stars.csv"
+    stars.write_text("\n".join(["id,ra,dec,V", *rows]))
+    settings = replace(ONCE, extraction=ExtractionSettings(covariance=True))
+    extract_only(RunInputs(cube=path, stars=stars, out=tmp_path / "out"), settings)
+    (table,) = (tmp_path / "out").glob("*covariance.csv")
+    pairs = [line.split(",") for line in table.read_text().splitlines() if not line.startswith("#")]
+    assert pairs[0] == ["first", "second", "correlation"]
+    strongest = min(pairs[1:], key=lambda pair: float(pair[2]))
+    apart = np.hypot(np.subtract.outer(made.x, made.x), np.subtract.outer(made.y, made.y)) + 99.0 * np.eye(made.x.size)
+    assert sorted(map(int, strongest[:2])) == sorted(np.unravel_index(np.argmin(apart), apart.shape))
+    assert float(strongest[2]) < -0.1

@@ -9,6 +9,7 @@ import pytest
 from star_fields import Field, make_field
 
 from processing.errors import Cancelled
+from processing.extraction.covariance import neighbour_correlations
 from processing.extraction.layer_model import StarField, Unresolved
 from processing.extraction.linear import background_matrix, narrowest_order
 from processing.extraction.psf import PsfModel, constant_psf
@@ -228,3 +229,18 @@ def test_a_sky_that_differs_from_slice_to_slice_is_followed():
         errors.append(np.abs((block["flux"] - made.flux[:, :8]) * np.sqrt(block["ivar"])).mean())
     assert block["sky"].shape == (20, 8)
     assert errors[1] < 0.1 * errors[0]
+
+
+def test_correlations_of_neighbours_are_those_of_repeated_noise():
+    made = make_field(positions=([20.0, 24.0, 45.0], [30.0, 30.5, 30.0]), magnitudes=[17.0, 18.0, 17.0], wave=WAVE[:3])
+    stars = stars_of(made, sky="constant")
+    found = neighbour_correlations(made, stars)
+    ((formal,),) = (found.value[(found.first + found.second) == 1],)
+    assert not (found.value[(found.first + found.second) != 1] < -0.05).any()
+    rng = np.random.default_rng(3)
+    sigma = np.where(made.ivar[:1] > 0, 1.0 / np.sqrt(np.where(made.ivar[:1] > 0, made.ivar[:1], 1.0)), 0.0)
+    data = sigma * rng.standard_normal((200, *made.shape[1:]), np.float32)
+    weight = np.repeat(made.ivar[:1], 200, axis=0)
+    block = solve_batch(stars, data, weight, np.full(200, WAVE[0]) + 1e-4 * np.arange(200))
+    assert formal == pytest.approx(np.corrcoef(block["flux"][0], block["flux"][1])[0, 1], abs=0.12)
+    assert formal < -0.2
