@@ -17,10 +17,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from processing.labels.datasets import read_spectra
+from processing.labels.datasets import Grid, SpectraFile, prepare_spectra, read_spectra
 from processing.labels.fit import fit_labels
 from processing.labels.model_file import LabelModel, load_model
-from processing.labels.names import CORE
+from processing.labels.names import CORE, SYNTHETIC_ORDER, from_training_name
 from processing.labels.real_stars import GIANT, Library, RealSettings, half_range, read_libraries, summarise
 from processing.labels.split import held_back, star_key
 from processing.preparation.lsf import degrading_resampler, lsf_fwhm
@@ -49,7 +49,6 @@ def as_muse(wave: np.ndarray, flux: np.ndarray, snr: float, rng: np.random.Gener
 
 
 def gradients(model: LabelModel, data: Path) -> None:
-    from processing.labels.datasets import Grid
     from processing.labels.witness import reference_gradients
 
     grid = Grid(model.wave, model.lsf_fwhm, model.continuum, model.frame)
@@ -65,8 +64,35 @@ def gradients(model: LabelModel, data: Path) -> None:
 
 
 def response(model: LabelModel, data: Path, settings: Settings) -> None:
+    """Print what moving one element does to all labels, on the physical spectra and on those of stars as real ones are.
+
+    The latter are the physical ones times the ratio of the network's and the physical spectrum of the unmoved star.
+    """
     moved = read_npz(data / "perturbed.npz")
-    bases = {star: read_npz(data / "gradients" / f"{star}.npz")["flux"] for star in sorted(set(moved["star"]))}
+    files = {star: read_npz(data / "gradients" / f"{star}.npz") for star in sorted(set(moved["star"]))}
+    bases = {star: file["flux"] for star, file in files.items()}
+    print(
+        "\nResponse to one element moved, per dex (Teff: per 1000 K), mean over the stars; the diagonal by star first"
+    )
+    print("on physical spectra")
+    _response(model, moved, bases, settings)
+    wave, grid = moved["wave_air"], Grid(model.wave, model.lsf_fwhm, model.continuum, model.frame)
+    names = [from_training_name(str(name)) for name in moved["names"]] if "names" in moved else list(SYNTHETIC_ORDER)
+    ratio = {}
+    for star, file in files.items():
+        flux = file["flux"][None]
+        labels = np.array([[dict(zip(names, file["base"], strict=True))[name] for name in model.labels]])
+        known = SpectraFile(("",), {}, {}, wave, "air", flux, np.ones_like(flux))
+        physical = prepare_spectra(known, grid, "R=10000", model.labels, {}).flux[0]
+        ratio[star] = np.interp(wave, model.wave, model.network.flux(labels)[0] / physical)
+    print("on spectra as real stars have them")
+    as_real = moved | {"flux": np.array([f * ratio[str(s)] for f, s in zip(moved["flux"], moved["star"], strict=True)])}
+    _response(model, as_real, {star: flux * ratio[star] for star, flux in bases.items()}, settings)
+
+
+def _response(
+    model: LabelModel, moved: dict[str, np.ndarray], bases: dict[str, np.ndarray], settings: Settings
+) -> None:
     wave = moved["wave_air"]
     starts = fit_labels([as_muse(wave, flux, 1000, None) for flux in bases.values()], model, settings)
     found = fit_labels([as_muse(wave, flux, 1000, None) for flux in moved["flux"]], model, settings)
@@ -75,9 +101,6 @@ def response(model: LabelModel, data: Path, settings: Settings) -> None:
     for star, element, delta, fit in zip(moved["star"], moved["element"], moved["delta"], found, strict=True):
         table[str(element).lower()].append((fit.values - base[str(star)]) / delta)
     units = np.where(np.array(model.labels) == "teff", 1000.0, 1.0)
-    print(
-        "\nResponse to one element moved, per dex (Teff: per 1000 K), mean over the stars; first the diagonal by star"
-    )
     print(f"{'':28}" + "".join(f"{name[:6]:>7}" for name in model.labels))
     for element, rows in table.items():
         place = model.labels.index(f"{element}_fe")
