@@ -44,8 +44,6 @@ def main() -> None:
     print(f"{in_scope.sum()} of {len(spectra)} spectra are in the scope of model {model.name} {model.version}\n")
     show("as a run does", collect(fits, star, in_scope))
     show(".. over X_err_cal, which holds the network's own error too", collect(fits, star, in_scope, total=True))
-    bare = replace(model, error=None)
-    show(".. without the network's own error in the fit", collect(fit_labels(spectra, bare, shipped), star, in_scope))
     arms = [[part(s, 0, ARMS), part(s, ARMS, np.inf)] for s in spectra]
     by_arm = collect(fit_joint(arms, model, gap), star, in_scope)
     show(".. with a velocity and an error scale for each arm, without the gap between them", by_arm)
