@@ -62,7 +62,8 @@ def check_growth(window: MainWindow, field, qtbot: QtBot, cycles: int) -> int:
     after = counts(window)
     grown = {name: after[name] - before[name] for name in before}
     assert {name: n for name, n in grown.items() if n > 0 and name != "objects"} == {}
-    assert grown["objects"] < 100 + 10 * cycles, grown  # rows, a session or jobs that are kept have more in them
+    # Qt for Python keeps some weak references of its connections; rows or a session that are kept have hundreds.
+    assert grown["objects"] < 100 + 20 * cycles, grown
     return resident() - memory
 
 
