@@ -25,8 +25,9 @@ def residual_notes(spectra: Sequence[StarSpectrum]) -> list[str]:
     chi = np.array([float(s.meta["psf_chi"]) for s in spectra])
     noisy = np.isfinite(ratio) & (ratio > 0) & (snr / np.where(ratio > 0, ratio, 1.0) < NOISY)
     notes, noise = [], 1.0
-    if noisy.sum() >= FEWEST:
-        noise = float(np.median(ratio[noisy]))
+    if noisy.sum() >= FEWEST:  # lines raise the one, a wrong PSF the other: variances raise or lower both
+        both = np.array([np.median(ratio[noisy]), np.nanmedian(chi[noisy])])
+        noise = float(both.min() if both.min() > 1.0 else min(both.max(), 1.0))
     if not LOW < noise < HIGH:
         small, factor = ("small", noise**2) if noise > 1.0 else ("large", noise**-2)
         notes.append(

@@ -1,4 +1,4 @@
-"""Extract cubes in which something is wrong, and instrument modes; print what becomes of the spectra.
+"""Extract cubes in which something is wrong, and those of other modes; print what becomes of the spectra.
 
 Run this file; ``--help`` says more. The field is simulated with truth; each row spoils it in one way. Flux errors are
 medians over wavelength of found / true - 1, then over the stars that the defect touches and over all others.
@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from processing.cube import MuseCube
 from processing.extraction.extract import extract
 from processing.reference import read_star_list
-from processing.settings import PsfSettings, Settings
-from processing.simulate import draw_field, sample_library, write_cube, write_star_list
+from processing.settings import PsfSettings, Settings, SolveSettings
+from processing.simulate import draw_field, sample_library, simulate_field, write_cube, write_star_list
 from processing.simulation import defects
-from processing.simulation.settings import SimulationSettings
+from processing.simulation.modes import mode_settings
 
 NO_STARS = np.zeros(0, int)
 
@@ -108,9 +108,11 @@ def main():
     parser.add_argument("--step", type=float, default=1.25, help="layer's width, Angstrom")
     parser.add_argument("--only", default="", help="part of the name of the rows to run")
     choices = parser.parse_args()
-    base = SimulationSettings(
-        n_stars=choices.stars, nx=choices.size, ny=choices.size, wave_step=choices.step, resampling=0.0
-    )
+    shape = {
+        "n_stars": choices.stars, "nx": choices.size, "ny": choices.size, "wave_step": choices.step, "resampling": 0.0,
+    }  # fmt: skip
+    base = mode_settings("WFM-NOAO-N", **shape)
+    narrow = Settings(psf=PsfSettings(profile="double_moffat", radius=35.0), solve=SolveSettings(sky="constant"))
     print(HEADER)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -122,6 +124,11 @@ def main():
                 shutil.copy(folder / "sound.fits", folder / "spoilt.fits")
                 defects.spoil_cube(folder / "spoilt.fits", spoiling)
                 run(title, folder / "spoilt.fits", folder / "stars.csv", truth, touched, settings)
+        for mode, settings in (("WFM-NOAO-E", Settings()), ("WFM-AO-N", Settings()), ("NFM-AO-N", narrow)):
+            if choices.only in f"mode {mode}":
+                field = mode_settings(mode, **shape)
+                truth = simulate_field(sample_library(), field, folder / "mode.fits", folder / "mode.csv")
+                run(f"mode {mode}", folder / "mode.fits", folder / "mode.csv", truth, NO_STARS, settings)
 
 
 if __name__ == "__main__":
