@@ -20,7 +20,8 @@ def posterior(
 ) -> None:
     """Walk through one star's posterior with Markov chains: the shape of its errors, and which labels go together.
 
-    Writes STAR_posterior.png (corner plot beside the catalogue's errors) and STAR_posterior.fits (all samples).
+    Writes STAR_posterior.png (corner plot beside the catalogue's errors) and STAR_posterior.fits (all samples). The
+    chains know the noise and the prior; the catalogue's errors hold the network's own error as well.
 
     Example: python main.py posterior results/field.stellacube S024 --out posterior
     """

@@ -9,9 +9,10 @@ from test_catalogue import ORIGIN
 
 from processing.catalogue.columns import all_columns
 from processing.catalogue.cuts import CutList, apply_cuts, find_cuts, list_cuts, read_cuts, with_cuts, write_cuts
-from processing.catalogue.export import from_fits_bytes, to_fits_bytes
+from processing.catalogue.export import from_fits_bytes, read_catalogue, to_fits_bytes, write_catalogue
 from processing.catalogue.expressions import Condition
 from processing.catalogue.table import Catalogue, make_table
+from processing.cli import main
 from processing.errors import StellacubeError
 from processing.labels.names import SYNTHETIC_ORDER
 
@@ -108,3 +109,18 @@ def test_cuts_are_saved_with_the_catalogue(table, tmp_path):
         'cuts mine on 5 stars: snr_red > 80 removes 2, 3 left; quality == "good" removes 1, 2 left'
     )
     assert Condition.parse(mine.cuts[0]).columns == ("snr_red",)
+
+
+def test_the_command_tells_what_each_cut_removes(table, tmp_path, capsys):
+    for column in table.itercols():
+        column.description = "as made"
+    path, chosen = tmp_path / "c.fits", tmp_path / "chosen.ecsv"
+    write_catalogue(Catalogue(table, ORIGIN), path, "fits")
+    assert main(["cuts", str(path), "--preset", "bulge", "--cut", "rv < 5", "--out", str(chosen)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["snr_red", ">", "80", "2", "1", "2", "3"]
+    assert "0 of 5 stars are left." in lines
+    assert not read_catalogue(chosen).table["selected"].any()
+    assert main(["cuts", str(path)]) == 2
+    assert main(["cuts"]) == 0
+    assert "bulge-abundances" in capsys.readouterr().out
