@@ -107,6 +107,8 @@ def test_shipped_models_load_by_name():
         assert find_model(name) == path
         model = load_model(name)
         assert model.name == name
-        assert path.stat().st_size < 5e6
+        assert path.stat().st_size < 7e6
+        assert model.error is not None
+        assert (model.error.real is None) == (name == "physical")
         flux = model.network.flux(model.training_labels)
         assert 0.5 < np.median(flux) < 1.5
