@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from processing.simulation.psf_truth import Alien, alien_psf
 from processing.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Psf:
 
     The profile is the unit-flux elliptical Moffat
     ``(beta - 1) / (pi rd^2 q) (1 + (u^2 + (v/q)^2) / rd^2)^-beta`` with ``rd = fwhm / (2 sqrt(2^(1/beta) - 1))``, and
-    where asked for a share of its light in a round halo.
+    where asked for a share of its light in a round halo; or one that no extraction fits (`alien_psf`).
     """
 
     fwhm: float
@@ -36,6 +37,7 @@ class Psf:
     dy: float
     halo_fraction: float
     halo_fwhm: float
+    foreign: Alien | None = None
 
     def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the share of a star's light in pixels at distances `x`, `y` from it."""
@@ -46,6 +48,8 @@ class Psf:
         return value
 
     def _profile(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if self.foreign is not None:
+            return alien_psf(self.foreign, x, y, self.fwhm, self.beta)
         angle = np.deg2rad(self.position_angle)
         u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
         core = _moffat(u, v, self.fwhm, self.beta, 1.0 - self.ellipticity)
@@ -72,6 +76,7 @@ def psf_at(wave: float, settings: SimulationSettings) -> Psf:
         dy=settings.refraction[1] * bend,
         halo_fraction=settings.halo_fraction,
         halo_fwhm=settings.halo_fwhm / settings.pixel_scale,
+        foreign=None if settings.foreign_psf == "none" else settings.foreign_psf,
     )
 
 

@@ -55,6 +55,8 @@ class SimulationSettings:
     halo_fraction: float = 0.0
     halo_fwhm: float = 3.0
     """Share of the light in a second, wider Moffat profile (beta 2.5, round), and its FWHM, arcsec."""
+    foreign_psf: Literal["none", "airy", "double"] = "none"
+    """A PSF that no extraction fits, of the same FWHM and beta: with the rings of an Airy pattern, or two Moffats."""
     refraction: tuple[float, float] = (0.12, -0.08)
     """Residual differential refraction: the shift in x and y is this many spaxels times (7000 A / wavelength)^2 - 1."""
 

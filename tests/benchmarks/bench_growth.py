@@ -81,6 +81,7 @@ def draw(stars, by_stars, layers, by_layers, path) -> None:
         axis.plot(at, seconds.sum(1), "o-", color="black", label="all", markersize=4, linewidth=1.8)
         axis.set(xscale="log", yscale="log", xlabel=name)
         axis.set_xticks(at, [f"{n:d}" for n in at])
+        axis.set_yticks([3, 10, 30, 100, 300], ["3", "10", "30", "100", "300"])
         axis.minorticks_off()
         axis.grid(color="#e5e5e5", linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)

@@ -18,7 +18,9 @@ from processing.extraction.psf_profiles import PARAMETERS, SECOND_BETA, derivati
 from processing.extraction.psf_residual import basis, most_probable, radial_knots
 from processing.extraction.solve import solve_cube
 from processing.settings import PsfSettings, Settings, SolveSettings, from_dict
+from processing.simulation.psf import psf_at
 from processing.simulation.psf_truth import alien_psf
+from processing.simulation.settings import SimulationSettings
 
 STILL = {"fwhm": (4.0, 3.8), "beta": (2.8, 2.9), "e": 0.05, "drift": (0.02, -0.01)}
 WAVE = np.arange(4750.0, 9350.0, 100.0)
@@ -182,3 +184,13 @@ def test_profiles_are_settings():
     assert Settings().psf.residual
     with pytest.raises(StellacubeError, match="profile"):
         from_dict({"psf": {"profile": "lorentz"}})
+
+
+@pytest.mark.parametrize("kind", ["airy", "double"])
+def test_the_simulator_paints_a_foreign_psf(kind):
+    settings = SimulationSettings(foreign_psf=kind)
+    dy, dx = np.mgrid[-100:101, -100:101].astype(float)
+    image = psf_at(7000.0, settings)(dx, dy)
+    assert image.sum() == pytest.approx(1.0, abs=0.02)  # wings reach further
+    plain = psf_at(7000.0, SimulationSettings(ellipticity=0.0))(dx, dy)
+    assert np.abs(image / plain - 1.0)[90:111, 90:111].max() > 0.05
