@@ -11,7 +11,8 @@ from star_fields import make_field, star_list, write_cube
 from processing.cube import MuseCube
 from processing.extraction.clipping import find_outliers
 from processing.extraction.extract import extract
-from processing.settings import PsfSettings, Settings
+from processing.extraction.sources import FieldImage, select_sources
+from processing.settings import PsfSettings, Settings, SourceSettings
 from processing.simulation import defects
 
 WAVE = np.arange(6000.0, 6400.0, 5.0)
@@ -125,3 +126,13 @@ def test_few_layers_leave_bright_cores_alone(layers):
     outlier = find_outliers(residual, model, np.ones((500, layers)))
     assert outlier[9, 2]
     assert outlier[0, 1] == (layers == 32 and 100.0 > 0.3 * 100.0)
+
+
+@pytest.mark.parametrize(("n_star", "said"), [(100, False), (600, True)])
+def test_more_than_one_star_per_resolution_element_is_told(n_star, said):
+    rng = np.random.default_rng(2)
+    x, y = rng.uniform(2, 58, (2, n_star))
+    image = FieldImage(rng.normal(500.0, 5.0, (60, 60)), np.full((60, 60), 1.0))
+    stars = star_list(x=x, y=y, mag=rng.uniform(16.0, 16.5, n_star))
+    _, notes = select_sources(stars, x, y, image, 4.0, SourceSettings(snr_min=-1e9, merge_radius=0.0), PsfSettings())
+    assert any("detected stars per resolution element" in note for note in notes) == said
