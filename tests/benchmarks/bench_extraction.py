@@ -13,6 +13,7 @@ import resource
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -134,7 +135,8 @@ def accuracy(path, result, mock) -> None:
 
 def parts(n):
     """Return six parts of the wavelength range."""
-    return [slice(a, b) for a, b in zip(*(lambda e: (e[:-1], e[1:]))(np.linspace(0, n, 7).astype(int)), strict=True)]
+    edges = np.linspace(0, n, 7).astype(int)
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def ours_within(psf, wave):
