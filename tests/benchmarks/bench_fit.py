@@ -167,10 +167,20 @@ def main() -> None:
     shipped = load_model(arguments.model)
     model = replace(shipped, scatter=np.zeros_like(shipped.scatter))
     n = arguments.stars
-    plain = plain_network(model)
-    peer = replace(model, network=plain)
     settings = PreparationSettings()
     print(f"{n} stars, {len(model.labels)} labels and velocity, {model.wave.size} pixels, S/N {SNR:.0f}")
+    for workers in (1, 2):
+        spectra = observed(model, truth_of(model, n), np.linspace(-200, 200, n), SNR)
+        start, cpu = time.perf_counter(), time.process_time()
+        fits = fit_labels(spectra, model, Settings(fit=FitSettings(batch=256), workers=workers))
+        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+        print(
+            f"  observed spectra to labels and errors, {workers} workers: {1000 * wall / n:.1f} s wall, "
+            f"{1000 * cpu / n:.1f} s CPU per 1000; {np.mean([fit.converged for fit in fits]):.1%} converged"
+        )
+    print(f"  most memory so far: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    plain = plain_network(model)
+    peer = replace(model, network=plain)
     prepared = {}
     for title, one in (("ours", model), ("plain", peer)):
         spectra = observed(one, truth_of(one, n), np.linspace(-200, 200, n), SNR)
@@ -205,16 +215,6 @@ def main() -> None:
                 f"  curve_fit, {title:5} network, to {tolerance:.0e}: {1000 * cpu:6.1f} s CPU per 1000; over ours: "
                 f"{cpu / cpus['ours', 1]:.0f} in CPU, {wall / walls['ours', 2]:.0f} in wall, ours on two threads"
             )
-    for workers in (1, 2):
-        spectra = observed(model, truth_of(model, n), np.linspace(-200, 200, n), SNR)
-        start, cpu = time.perf_counter(), time.process_time()
-        fits = fit_labels(spectra, model, Settings(fit=FitSettings(batch=256), workers=workers))
-        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-        print(
-            f"  observed spectra to labels and errors, {workers} workers: {1000 * wall / n:.1f} s wall, "
-            f"{1000 * cpu / n:.1f} s CPU per 1000; {np.mean([fit.converged for fit in fits]):.1%} converged"
-        )
-    print(f"  most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
 if __name__ == "__main__":
