@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -25,8 +26,10 @@ from PySide6.QtWidgets import (
 from gui.actions import shortcut_rows
 from gui.document import Document
 from gui.notifications import Notification
+from gui.run_choices import RunChoices
 from gui.running import beside
 from gui.theme import GRID
+from processing.errors import StellacubeError
 from processing.estimate import Estimate, estimate_run
 
 
@@ -60,8 +63,8 @@ def _headline(text: str) -> QLabel:
 class RunDialog(QDialog):
     """Says what will be done and asks only where the results go."""
 
-    chosen = Signal(object, bool)
-    """The folder, and whether another run's results in it may be replaced."""
+    chosen = Signal(object, bool, object)
+    """The folder, whether another run's results in it may be replaced, and the `Settings`."""
 
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -86,13 +89,23 @@ class RunDialog(QDialog):
         row.addWidget(browse)
         form.addRow(_muted("Results in"), row)
         form.addRow(_muted("Takes"), QLabel(str(_estimate(document))))
+        self.choices = RunChoices(cube=document.cube_path is not None)
+        self.choices.failed.connect(self._on_failed)
+        self.choices.hide()
+        self.fold = QToolButton()
+        self.fold.setCheckable(True)
+        self.fold.setText("Advanced")
+        self.fold.setToolTip("Network, extraction, masks, cuts, a settings file")
+        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.fold.setArrowType(Qt.ArrowType.RightArrow)
+        self.fold.toggled.connect(self._on_fold)
         self.replace = QCheckBox("Replace the results of another run in this folder")
-        note = QLabel(
+        self.note = QLabel(
             "The session, the catalogue (CSV and FITS) and one FITS file per spectrum. "
             "A run that was interrupted goes on where it stopped.",
             wordWrap=True,
         )
-        note.setObjectName("muted")
+        self.note.setObjectName("muted")
         self.start = QPushButton("Run", default=True)
         self.start.setObjectName("primary")
         self.start.clicked.connect(self._on_start)
@@ -107,8 +120,10 @@ class RunDialog(QDialog):
         title = "Extract all stars and fit their labels" if document.cube_path else "Fit the labels of all spectra"
         column.addWidget(_headline(title))
         column.addLayout(form)
+        column.addWidget(self.fold, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(self.choices)
         column.addWidget(self.replace)
-        column.addWidget(note)
+        column.addWidget(self.note)
         column.addLayout(buttons)
         self.start.setFocus()
 
@@ -119,8 +134,23 @@ class RunDialog(QDialog):
 
     @Slot()
     def _on_start(self) -> None:
-        self.chosen.emit(self.output, self.replace.isChecked())
+        try:
+            settings = self.choices.settings
+        except StellacubeError as error:  # a preset of the user's own that is broken
+            self._on_failed(str(error))
+            return
+        self.chosen.emit(self.output, self.replace.isChecked(), settings)
         self.accept()
+
+    @Slot(bool)
+    def _on_fold(self, unfolded: bool) -> None:
+        self.fold.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
+        self.choices.setVisible(unfolded)
+        self.adjustSize()
+
+    @Slot(str)
+    def _on_failed(self, sentence: str) -> None:
+        self.note.setText(sentence)
 
     @Slot(str)
     def _on_folder(self, text: str) -> None:

@@ -35,6 +35,7 @@ from gui.settings import Preferences
 from gui.theme import GRID, Theme, ThemeManager, application_icon, icon
 from gui.tool_bar import ProgressView, StatusLine, build_tool_bar
 from gui.workspaces import Workspaces
+from processing.settings import Settings
 
 OPENABLE = "Everything that opens ({});;All files (*)".format(" ".join(f"*{end}" for end in (*FITS, *LISTS, SESSION)))
 
@@ -295,12 +296,12 @@ class MainWindow(QMainWindow):
         dialog.chosen.connect(self.start_run)
         dialog.open()
 
-    @Slot(object, bool)
-    def start_run(self, out: Path, replace: bool = False) -> None:
+    @Slot(object, bool, object)
+    def start_run(self, out: Path, replace: bool = False, settings: Settings | None = None) -> None:
         """Run the whole way on what is open; stars that were changed by hand go in as they are now."""
         document = self.document
         stars = document.edited or document.stars_path
-        self.runs.start(Task(document.cube_path, stars, document.spectra, out, replace))
+        self.runs.start(Task(document.cube_path, stars, document.spectra, out, replace, settings))
 
     @Slot(object)
     def queue_cubes(self, pairs: tuple[tuple[Path, Path | None], ...]) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from processing.catalogue.table import Catalogue
     from processing.cube import MuseCube
     from processing.pipeline import RunResult
+    from processing.settings import Settings
     from processing.star_edits import EditedStars
 
 FORMATS = {
@@ -31,11 +32,12 @@ def run_stage(
     spectra: tuple[Path, ...],
     out: Path,
     replace: bool = False,
+    settings: Settings | None = None,
     *,
     progress: Progress = ignore,
     cancelled: CancelCheck = never,
 ) -> RunResult:
-    """Run the whole way from a cube, or the fit alone from spectra, with default settings.
+    """Run the whole way from a cube, or the fit alone from spectra, with default settings unless others are given.
 
     A list that was changed by hand is saved beside the results first.
     """
@@ -50,7 +52,7 @@ def run_stage(
     inputs = pipeline.RunInputs(cube=cube, stars=stars, spectra=spectra, out=out)
     stage = pipeline.run if cube is not None else pipeline.fit_only
     try:
-        return stage(inputs, Settings(), overwrite=replace, progress=progress, cancelled=cancelled)
+        return stage(inputs, settings or Settings(), overwrite=replace, progress=progress, cancelled=cancelled)
     except project.OutputExists as error:
         raise StellacubeError(error.message, "Choose another folder, or let the run replace what is there.") from error
 

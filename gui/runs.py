@@ -15,6 +15,7 @@ from gui.notifications import Notifications
 from gui.running import duration, run_stage, session_of, summary
 
 if TYPE_CHECKING:
+    from processing.settings import Settings
     from processing.star_edits import EditedStars
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -29,6 +30,8 @@ class Task:
     spectra: tuple[Path, ...]
     out: Path
     replace: bool = False
+    settings: Settings | None = None
+    """None: the defaults."""
     state: State = "waiting"
     fraction: float = 0.0
     text: str = ""
@@ -105,7 +108,7 @@ class Runs(QObject):
             self.add(task)
         task.state, task.text, task.fraction = "running", "Starting", 0.0
         self.current = task
-        stage = partial(run_stage, task.cube, task.stars, task.spectra, task.out, task.replace)
+        stage = partial(run_stage, task.cube, task.stars, task.spectra, task.out, task.replace, task.settings)
         self._job = self._runner.start(
             "Running",
             stage,

@@ -105,7 +105,11 @@ def _write_votable(catalogue: Catalogue, path: Path) -> None:
     from astropy.io.votable import from_table
     from astropy.io.votable.tree import Info
 
-    tree = from_table(catalogue.table, table_id="catalogue")
+    table = catalogue.table.copy(copy_data=False)
+    for column in table.itercols():
+        if str(column.unit or "") == "dex":  # no unit in the VOTable standard, whose readers would complain
+            column.unit, column.description = None, f"{column.description} (dex)"
+    tree = from_table(table, table_id="catalogue")
     tree.resources[0].infos.extend(Info(ID=None, name=key, value=value) for key, value in catalogue.provenance.cards())
     tree.to_xml(str(path))
 

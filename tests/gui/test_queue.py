@@ -57,7 +57,7 @@ def test_lists_find_their_cubes(cubes) -> None:
 def test_dropped_cubes_run_one_after_another(window, field, cubes, monkeypatch, qtbot: QtBot) -> None:
     order, running = [], []
 
-    def stage(cube, stars, spectra, out, replace, *, progress, cancelled):
+    def stage(cube, stars, spectra, out, replace, settings, *, progress, cancelled):
         assert not running  # never two at a time
         running.append(cube)
         progress(0.4, "Solving")
@@ -165,7 +165,7 @@ def test_stars_appear_while_the_run_goes_on(opened, field, monkeypatch, tmp_path
     monkeypatch.setattr(gui.live, "RHYTHM", 0.0)
     path, go_on = tmp_path / "field.stellacube", threading.Event()
 
-    def stage(cube, stars, spectra, out, replace, *, progress, cancelled):
+    def stage(cube, stars, spectra, out, replace, settings, *, progress, cancelled):
         half_done(field, path, 2)
         while not go_on.wait(0.005):
             stop_if(cancelled)

@@ -110,7 +110,7 @@ def test_the_current_star_is_deleted_only_while_editing(opened, field) -> None:
 def test_the_changed_list_is_saved_and_given_to_the_next_run(editing, field, monkeypatch, tmp_path, qtbot) -> None:
     window, given = editing, []
 
-    def stage(cube, stars, spectra, out, replace, *, progress, cancelled):
+    def stage(cube, stars, spectra, out, replace, settings, *, progress, cancelled):
         from processing.errors import Cancelled
 
         given.append(stars)

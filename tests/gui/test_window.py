@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from gui.main_window import MainWindow
 from gui.settings import Preferences
 from processing.errors import StellacubeError
 from processing.progress import CancelCheck, Progress, stop_if
+from processing.settings import Settings, write_settings
 
 Left = Qt.MouseButton.LeftButton
 
@@ -331,7 +333,48 @@ def test_the_run_dialog_proposes_a_folder_beside_the_cube(opened, field, qtbot: 
     dialog.replace.setChecked(True)
     with qtbot.waitSignal(dialog.chosen) as chosen:
         dialog.start.click()
-    assert chosen.args == [Path("/somewhere/else"), True]
+    assert chosen.args == [Path("/somewhere/else"), True, with_model("a")]
+
+
+def with_model(name: str, **sections: object) -> Settings:
+    return replace(Settings(), fit=replace(Settings().fit, model=name), **sections)
+
+
+def test_the_run_dialog_unfolds_choices(opened, tmp_path, monkeypatch) -> None:
+    dialog = RunDialog(opened.document, opened)
+    dialog.show()
+    assert not dialog.choices.isVisible()
+    dialog.fold.click()
+    choices = dialog.choices
+    assert choices.isVisible()
+    assert choices.methods.findData("pampelmuse") == -1  # not installed here
+    choose = {choices.networks: "g", choices.methods: "aperture", choices.masks: "bulge", choices.cuts: "bulge"}
+    for box, name in choose.items():
+        box.setCurrentIndex(box.findData(name))
+    settings = choices.settings
+    assert settings.fit.model == "g"
+    assert settings.extraction.method == "aperture"
+    assert not choices.profiles.isEnabled()
+    assert settings.preparation.wave_min == 5991
+    assert settings.catalogue.cuts
+    file = tmp_path / "mine.toml"
+    write_settings(with_model("physical", seed=7), file)
+    choices.read(file)
+    assert choices.networks.currentData() == "physical"
+    assert choices.settings.seed == 7
+    file.write_text("[[[", encoding="utf-8")
+    with pytest.raises(StellacubeError, match="TOML"):
+        choices.read(file)
+
+
+def test_pampelmuse_is_offered_where_it_is_installed(opened, tmp_path, monkeypatch) -> None:
+    program = tmp_path / "PampelMuse"
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin")
+    choices = RunDialog(opened.document, opened).choices
+    choices.methods.setCurrentIndex(choices.methods.findData("pampelmuse"))
+    assert choices.settings.pampelmuse.use
 
 
 def test_a_run_is_shown_when_it_is_done(opened, field, monkeypatch, tmp_path, qtbot: QtBot) -> None:
@@ -340,7 +383,7 @@ def test_a_run_is_shown_when_it_is_done(opened, field, monkeypatch, tmp_path, qt
 
     given = []
 
-    def stage(cube, stars, spectra, out, replace, *, progress: Progress, cancelled: CancelCheck) -> RunResult:
+    def stage(cube, stars, spectra, out, replace, settings, *, progress: Progress, cancelled: CancelCheck) -> RunResult:
         given.append((cube, stars, spectra, out, replace))
         progress(0.5, "Solving")
         with Session.open(field.session, read_only=True) as session:
