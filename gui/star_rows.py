@@ -122,7 +122,7 @@ class StarRows:
         """
         keep = np.ones(len(self), bool)
         rest = text
-        for match in _TERM.finditer(text):
+        for match in TERM.finditer(text):
             keep &= self._compare(*match.groups())
             rest = rest.replace(match.group(0), " ", 1)
         for word in re.sub(r"\band\b|[&,;]", " ", rest).split():
@@ -150,7 +150,7 @@ class StarRows:
         return found
 
 
-_TERM = re.compile(r"([\w\[\]/]+)\s*(<=|>=|!=|==|=|<|>)\s*([^\s&,;<>=]+)")
+TERM = re.compile(r"([\w\[\]/]+)\s*(<=|>=|!=|==|=|<|>)\s*([^\s&,;<>=]+)")
 _OPERATORS: dict[str, Any] = {
     "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "=": np.equal, "==": np.equal,
     "!=": np.not_equal,

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QItemSelection, QItemSelectionModel, QObject, QPoint, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QLineEdit, QMenu, QTableView, QVBoxLayout
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+)
 
 from gui.document import Document
 from gui.panels.panel import EmptyState, Panel
+from gui.panels.range_popup import RangePopup
 from gui.panels.star_model import StarModel
 from gui.selection import Selection
 from gui.theme import GRID, Theme, ThemeManager
@@ -58,6 +68,12 @@ class StarsPanel(Panel):
         self.header.tools.addWidget(self.count)
         self.header.tools.addStretch(1)
         self.header.tools.addWidget(self.filter, 4)
+        self.ranges = RangePopup(self.filter, self.themes)
+        self.ranges_button = QToolButton()
+        self.ranges_button.setText("Ranges …")
+        self.ranges_button.setToolTip("Filter by sliders")
+        self.ranges_button.clicked.connect(self._on_ranges)
+        self.header.tools.addWidget(self.ranges_button)
         self.table = table = QTableView()
         table.setModel(self.model)
         table.setAccessibleName("Stars")
@@ -93,6 +109,7 @@ class StarsPanel(Panel):
     def set_theme(self, theme: Theme) -> None:
         """Take on the colours of a theme."""
         self.model.set_theme(theme)
+        self.ranges.set_theme(theme)
 
     @Slot()
     def _on_rows(self) -> None:
@@ -101,6 +118,7 @@ class StarsPanel(Panel):
         self.table.selectionModel().blockSignals(True)
         self.model.set_rows(rows)
         self.table.selectionModel().blockSignals(False)
+        self.ranges.set_table(rows)
         self.show_body(rows is not None)
         if rows is None:
             self.filter.clear()
@@ -215,6 +233,10 @@ class StarsPanel(Panel):
         elif not chosen.isRowSelected(row):
             self.table.selectRow(row)
             self.table.scrollTo(self.model.index(row, 0))
+
+    @Slot()
+    def _on_ranges(self) -> None:
+        self.ranges.open_below(self.ranges_button)
 
     @Slot()
     def copy(self) -> None:
