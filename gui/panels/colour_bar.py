@@ -49,7 +49,8 @@ class ColourBar(QWidget):
         super().__init__()
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
         self.setCursor(Qt.CursorShape.SizeVerCursor)
-        self.setToolTip("Drag the upper or lower half to change the limits; double-click to reset them")
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.setToolTip("Drag the upper or lower half to change the limits; double-click to reset, right-click to type")
         self.setAccessibleName("Colour bar")
         self._low, self._high = 0.0, 1.0
         self._sample = np.empty(0)

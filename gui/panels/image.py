@@ -15,6 +15,7 @@ from gui.panels.aperture_tool import ApertureTool
 from gui.panels.colour_bar import ColourBar, short
 from gui.panels.comparison import Comparison
 from gui.panels.display_menu import DisplayMenu
+from gui.panels.limit_popup import LimitPopup
 from gui.panels.panel import EmptyState, Panel
 from gui.panels.picture_choice import BY_LAYER, TITLES, PictureChoice
 from gui.panels.sky_view import SkyView
@@ -61,6 +62,7 @@ class ImagePanel(Panel):
         self._build_menu()
         self.aperture = ApertureTool(document, selection, self.view, self.sky)
         self.bar = ColourBar()
+        self.limit_popup = LimitPopup(self.bar)
         self.wave_bar = WaveBar()
         self.slider, self.wave, self.layer = self.wave_bar.slider, self.wave_bar.angstrom, self.wave_bar.layer
         self._build()
@@ -76,6 +78,7 @@ class ImagePanel(Panel):
         self.rings.setCheckable(True)
         self.rings.setChecked(True)
         self.sky = menu.addAction("Sky annulus around the aperture")
+        self.type_limits = menu.addAction("Type the limits …")
         menu.addAction("Whole field").triggered.connect(self._on_whole_field)
 
     def _build(self) -> None:
@@ -120,6 +123,10 @@ class ImagePanel(Panel):
         self.rings.toggled.connect(self._on_rings)
         self.bar.limits_dragged.connect(self._on_limits_dragged)
         self.bar.reset.connect(self._on_reset)
+        self.bar.customContextMenuRequested.connect(self._on_type_limits)
+        self.type_limits.triggered.connect(self._on_type_limits)
+        self.limit_popup.given.connect(self._on_limits_dragged)
+        self.limit_popup.reset.connect(self._on_reset)
         self.wave_bar.chosen.connect(self._choose_wavelength)
 
     def set_theme(self, theme: Theme) -> None:
@@ -251,6 +258,7 @@ class ImagePanel(Panel):
         low, high = self._manual if self._manual and first else (image.low, image.high)
         self._put(self.view, image, (low, high))
         self.bar.set_limits(low, high)
+        self.limit_popup.set_limits(low, high, self._manual is not None)
         self.bar.set_sample(image.sample)
         self._update_colours()
         self._write_titles()
@@ -315,12 +323,18 @@ class ImagePanel(Panel):
         self.view.image.setLookupTable(None if picture == "colour" else table)
         self.bar.set_colours(None if picture == "colour" else table)
         self.look.describe(picture, self._manual is not None)
+        self.type_limits.setEnabled(picture != "colour")
 
     @Slot(float, float)
     def _on_limits_dragged(self, low: float, high: float) -> None:
         if high > low and self._shown is not None and self._shown.picture != "colour":
             self._manual = (low, high)
             self._draw(self._shown)
+
+    @Slot()
+    def _on_type_limits(self) -> None:
+        if self.type_limits.isEnabled():
+            self.limit_popup.open_at(self.bar)
 
     @Slot()
     def _on_reset(self) -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtCore import QPoint, Qt, Slot
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import (
     QComboBox,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from gui.panels.popup import Popup
 from gui.panels.range_slider import RangeSlider
 from gui.range_filter import Scale, read_range, write_range
 from gui.star_rows import Column, StarRows
@@ -68,13 +67,11 @@ class RangeRow:
         return f"{text(low)} … {text(high)}".replace("-", "−")
 
 
-class RangePopup(QFrame):
+class RangePopup(Popup):
     """Sliders that read and write a filter's text."""
 
     def __init__(self, line: QLineEdit, themes: ThemeManager) -> None:
-        super().__init__(line, Qt.WindowType.Popup)
-        self.setObjectName("notice")
-        self.setAccessibleName("Ranges")
+        super().__init__(line, "Ranges")
         self._line, self._themes = line, themes
         self._table: StarRows | None = None
         self._more: list[str] = []
@@ -112,17 +109,10 @@ class RangePopup(QFrame):
         if self.isVisible():
             self._fill()
 
-    def open_below(self, button: QToolButton) -> None:
-        """Show the sliders below a button, where the screen has room."""
+    def open_at(self, control: QWidget) -> None:
+        """Show the sliders as the filter is now."""
         self._fill()
-        self.adjustSize()
-        corner = button.mapToGlobal(QPoint(button.width() - self.width(), button.height() + 2))
-        room = button.screen().availableGeometry()
-        if corner.y() + self.height() > room.bottom():
-            corner.setY(max(room.top(), button.mapToGlobal(QPoint(0, 0)).y() - self.height() - 2))
-        corner.setX(min(max(corner.x(), room.left()), room.right() - self.width()))
-        self.move(corner)
-        self.show()
+        super().open_at(control)
         if self.rows:
             next(iter(self.rows.values())).slider.setFocus(Qt.FocusReason.TabFocusReason)
 

@@ -236,7 +236,7 @@ class StarsPanel(Panel):
 
     @Slot()
     def _on_ranges(self) -> None:
-        self.ranges.open_below(self.ranges_button)
+        self.ranges.open_at(self.ranges_button)
 
     @Slot()
     def copy(self) -> None:

@@ -139,6 +139,29 @@ def test_the_histogram_counts_the_pixels_between_the_limits(opened, qtbot: QtBot
     assert len(inked) > 1  # something is drawn left of the bar
 
 
+def test_limits_are_typed_and_taken_back(opened, qtbot: QtBot) -> None:
+    panel = opened.workspaces.image
+    wait_for(opened, "white", qtbot)
+    rule, popup = panel.view.image.levels.tolist(), panel.limit_popup
+    panel.type_limits.trigger()
+    assert not popup.automatic.isEnabled()
+    for line, text in ((popup.low, "-2.5"), (popup.high, "40")):
+        line.selectAll()
+        qtbot.keyClicks(line, text)
+    assert panel.limits == (-2.5, 40)
+    assert panel.view.image.levels.tolist() == [-2.5, 40]
+    popup.high.selectAll()
+    qtbot.keyClicks(popup.high, "-7")
+    assert popup.high.property("wrong") is True
+    assert panel.limits == (-2.5, 40), "what is no limit changes nothing"
+    popup.automatic.click()
+    qtbot.waitUntil(lambda: panel.view.image.levels.tolist() == rule, timeout=WAIT)
+    assert panel.limits is None
+    assert popup.high.property("wrong") is False
+    panel.bar.limits_dragged.emit(1.0, 9.0)
+    assert (popup.low.text(), popup.high.text()) == ("1", "9")
+
+
 def test_the_image_is_saved_as_picture_and_as_data(opened, tmp_path, qtbot: QtBot) -> None:
     pixels = wait_for(opened, "white", qtbot)
     for name in ("view.png", "view.svg", "view.fits"):
