@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal, Slot
 
 from gui.jobs import Failure, LatestReader
-from gui.star_rows import StarRows, rows_from_catalogue
+from gui.star_rows import StarRows, rows_from_run
 
 if TYPE_CHECKING:
     from processing.cube import MuseCube
@@ -45,22 +45,7 @@ class LiveStars:
                 self._spectra, self._fits = tuple(session.spectra()), {}
             self._fits |= {name: session.fit(name) for name in fitted if name not in self._fits}
             self._seen = now
-            return self._rows(session)
-
-    def _rows(self, session: object) -> StarRows:
-        from processing.catalogue.table import build_catalogue
-        from processing.labels.model_file import find_model, load_model
-        from processing.provenance import Provenance
-        from processing.session import Session
-
-        assert isinstance(session, Session)
-        settings = session.settings
-        model = load_model(find_model(settings.fit.model)) if self._fits else None
-        magnitude = session.info("magnitude", "")
-        catalogue = build_catalogue(
-            self._spectra, tuple(self._fits.values()), model, Provenance((), settings), magnitude
-        )
-        return rows_from_catalogue(catalogue, session.sources(), self._cube)
+            return rows_from_run(session, self._spectra, tuple(self._fits.values()), self._cube)
 
 
 class LiveRun(QObject):

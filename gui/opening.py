@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gui.star_rows import StarRows, rows_from_catalogue, rows_from_list, rows_from_spectra
+from gui.star_rows import StarRows, rows_from_catalogue, rows_from_list, rows_from_run, rows_from_spectra
 from processing.errors import StellacubeError
 from processing.progress import CancelCheck, Progress, ignore, never, stop_if
 
@@ -212,12 +212,22 @@ def open_session(path: Path) -> Opened:
     elif cube_path:
         notes.append(f"The cube {cube_path} is not there any more; the results are shown without it.")
     catalogue = session.catalogue()
-    rows = rows_from_catalogue(catalogue, session.sources(), cube) if catalogue is not None else None
+    rows = (
+        rows_from_catalogue(catalogue, session.sources(), cube)
+        if catalogue is not None
+        else _rows_without_catalogue(session, cube)
+    )
     stars_path = next(iter(given.get("stars", [])), None)
     return Opened(
         cube, _list_of_run(stars_path), session, catalogue, rows, session.image("residual"),
         tuple(given.get("spectra", ())), cube_path=cube_path, stars_path=stars_path, notes=tuple(notes),
     )  # fmt: skip
+
+
+def _rows_without_catalogue(session: Session, cube: MuseCube | None) -> StarRows | None:
+    """Show the stars of a run that was stopped or only extracted; None where it has no spectra."""
+    spectra, fits = tuple(session.spectra()), tuple(session.fits())
+    return replace(rows_from_run(session, spectra, fits, cube), fitted=bool(fits)) if spectra else None
 
 
 def _list_of_run(path: Path | None) -> StarList | None:

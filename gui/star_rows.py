@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from processing.catalogue.table import Catalogue
     from processing.cube import MuseCube
     from processing.extraction.sources import SourceTable
+    from processing.labels.fit import LabelFit
     from processing.reference import StarList
+    from processing.session import Session
     from processing.spectrum import StarSpectrum
     from processing.star_edits import EditedStars
 
@@ -76,7 +78,7 @@ class StarRows:
         Why, for the icon's tooltip.
     columns : tuple of Column
     fitted : bool
-        True when the rows come from a catalogue.
+        True when the stars have been fitted, or are being: their quality is shown.
     """
 
     star_id: np.ndarray
@@ -208,6 +210,24 @@ def rows_from_catalogue(catalogue: Catalogue, sources: SourceTable | None, cube:
         tuple(_column(table, name, name == catalogue.magnitude) for name in names), fitted=True,
     )  # fmt: skip
     return rows if sources is None else _with_unfitted(rows, sources, catalogue.magnitude)
+
+
+def rows_from_run(
+    session: Session, spectra: Sequence[StarSpectrum], fits: Sequence[LabelFit], cube: MuseCube | None
+) -> StarRows:
+    """Show what there is of a run without a catalogue: one that goes on, was stopped, or only extracted."""
+    from processing.catalogue.table import build_catalogue
+    from processing.labels.model_file import find_model, load_model
+    from processing.provenance import Provenance
+
+    settings = session.settings
+    model = load_model(find_model(settings.fit.model)) if fits else None
+    catalogue = build_catalogue(spectra, fits, model, Provenance((), settings), session.info("magnitude", ""))
+    rows = rows_from_catalogue(catalogue, session.sources(), cube)
+    if fits:
+        return rows
+    shown = (*_SHOWN, catalogue.magnitude, "status", "quality_reason")
+    return replace(rows, columns=tuple(replace(column, shown=column.name in shown) for column in rows.columns))
 
 
 _LAST = ("ra", "dec", "x", "y")
