@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 from gui.settings import Preferences
 from gui.theme import ThemeManager, application_icon
 from processing.logfile import start_log
+from processing.paths import state_folder
 
 RESTORE = "File, Open last again (Ctrl+Shift+T)"
 
@@ -74,7 +75,7 @@ def main(paths: Sequence[str | Path] = ()) -> int:
     notifications.install()
     window = MainWindow(themes, preferences, notifications)
     window.show()
-    autosave = Autosave(window.restorer, preferences, window)
+    autosave = Autosave(window.restorer, preferences, window, state_folder() / "windows")
     if autosave.crashed and not paths:
         notifications.warning("Stellacube ended unexpectedly last time.", f"{RESTORE} opens again what was open.")
     if isinstance(application, Application):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PySide6.QtCore import QObject, QTimer, Signal, Slot
+from PySide6.QtCore import QLockFile, QObject, QTimer, Signal, Slot
 
 from gui.composite import Ranges
 from gui.diagram_data import Axes
@@ -24,7 +26,7 @@ State = dict[str, Any]
 INTERVAL = 10_000
 """Milliseconds between two looks whether something has changed."""
 MAX_VIEWS = 30
-RUNNING, LAST, VIEWS = "last/running", "last/open", "last/views"
+LAST, VIEWS = "last/open", "last/views"
 
 
 def capture(window: MainWindow) -> State:
@@ -187,14 +189,21 @@ class Restorer(QObject):
 
 
 class Autosave(QObject):
-    """Saves every few seconds what is open, and tells at the start whether the last window ended properly."""
+    """Saves every few seconds what is open, and tells at the start whether a window did not end properly.
 
-    def __init__(self, restorer: Restorer, preferences: Preferences, parent: QObject) -> None:
+    Every program that runs holds a lock file of its own; one that nobody holds any more was left by a crash.
+    """
+
+    def __init__(self, restorer: Restorer, preferences: Preferences, parent: QObject, folder: Path) -> None:
         super().__init__(parent)
         self._restorer, self._preferences = restorer, preferences
-        self.crashed = preferences.text(RUNNING) == "yes" and bool(restorer.last)
-        preferences.set_text(RUNNING, "yes")
-        preferences.sync()
+        with suppress(OSError):  # a home that is read-only is no fault: nothing is noticed then
+            folder.mkdir(parents=True, exist_ok=True)
+        left = [_let_go(path) for path in folder.glob("*.lock")]
+        self.crashed = any(left) and bool(restorer.last)
+        self._lock = QLockFile(str(folder / f"{os.getpid()}.lock"))
+        self._lock.setStaleLockTime(0)
+        self._lock.tryLock(0)
         self._timer = QTimer(self, interval=INTERVAL)
         self._timer.timeout.connect(self.save)
         self._timer.start()
@@ -208,8 +217,17 @@ class Autosave(QObject):
     def end(self) -> None:
         """Note that the window was closed properly."""
         self._timer.stop()
-        self._preferences.set_text(RUNNING, "no")
+        self._lock.unlock()
         self._preferences.sync()
+
+
+def _let_go(path: Path) -> bool:
+    """Remove a lock file whose program has ended without doing so; True if that was so."""
+    lock = QLockFile(str(path))
+    lock.setStaleLockTime(0)  # only that its program has ended counts, never its age
+    free = lock.tryLock(0)
+    lock.unlock()
+    return free
 
 
 def _loaded(text: str) -> dict[str, Any] | None:

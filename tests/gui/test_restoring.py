@@ -114,20 +114,36 @@ def test_a_view_of_another_version_does_no_harm(finished, field, qtbot: QtBot) -
     assert not [n for n in finished.notifications.history if n.level == "error"]
 
 
-def test_a_crash_is_noticed_and_what_was_open_comes_back(finished, field, qtbot: QtBot) -> None:
-    first = Autosave(finished.restorer, finished.preferences, finished)
+def test_a_crash_is_noticed_and_what_was_open_comes_back(finished, field, tmp_path: Path, qtbot: QtBot) -> None:
+    def autosave() -> Autosave:
+        return Autosave(finished.restorer, finished.preferences, finished, tmp_path / "windows")
+
+    first = autosave()
     assert not first.crashed
     finished.selection.set_star(field.names[3])
-    first.save()  # and then the power fails
-    assert Autosave(finished.restorer, finished.preferences, finished).crashed
+    first.save()
+    first.end()
+    assert not list((tmp_path / "windows").iterdir())
+    code = "import sys; from PySide6.QtCore import QLockFile; lock = QLockFile(sys.argv[1])"
+    code += "; print(lock.tryLock(0), flush=True); input()"
+    lock = tmp_path / "windows" / "other.lock"
+    command = [sys.executable, "-c", code, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "True\n"
+        second = autosave()
+        assert not second.crashed, "another window is open"
+        second.end()
+        other.kill()
+    assert lock.exists()
+    third = autosave()
+    assert third.crashed
+    third.end()
     finished.document.close()
     finished.selection.clear()
     finished.actions_by_id["restore"].trigger()
     qtbot.waitUntil(lambda: finished.selection.star == field.names[3], timeout=WAIT)
     settled(finished, qtbot)
-    last = Autosave(finished.restorer, finished.preferences, finished)
-    last.end()
-    assert not Autosave(finished.restorer, finished.preferences, finished).crashed
+    assert not autosave().crashed
 
 
 def test_a_killed_window_offers_what_was_open(field, tmp_path) -> None:
