@@ -17,6 +17,7 @@ from processing.catalogue.cuts import CutList, with_cuts
 from processing.catalogue.expressions import Condition
 from processing.catalogue.table import Catalogue, build_catalogue
 from processing.errors import Cancelled, StellacubeError
+from processing.extraction.automatic import is_narrow, settle
 from processing.extraction.overlay import UnmatchedListError
 from processing.outputs import write_correlations, write_extraction, write_results
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
@@ -184,6 +185,7 @@ class _Run:
         with MuseCube.open(path) as cube:
             self.notes += cube.notes
             self.notes += stars.notes if stars else ()
+            self.session.set_info("narrow", is_narrow(cube))
             overview = cube.overview(progress=part(progress, 0.0, 0.1), cancelled=self.cancelled)
             engine: Callable[..., Extraction] = extract
             if self.settings.pampelmuse.use:
@@ -247,8 +249,10 @@ class _Run:
         """Build the catalogue and write everything that the user asked for."""
         progress(0.0, "Writing the results")
         stop_if(self.cancelled)
+        narrow = self.session.info("narrow")
+        settings = self.settings if narrow is None else settle(self.settings, narrow)[0]
         provenance = Provenance(
-            tuple(file for file in self.session.inputs if model or file.role != "model"), self.settings, created=now()
+            tuple(file for file in self.session.inputs if model or file.role != "model"), settings, created=now()
         )
         if model is not None:
             provenance = replace(provenance, model=model.name, model_version=model.version)

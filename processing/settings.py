@@ -70,7 +70,8 @@ class ExtractionSettings:
 class PsfSettings:
     """The point spread function and how it is fitted."""
 
-    profile: Literal["moffat", "gaussian", "double_moffat", "moffat_gaussian"] = "moffat"
+    profile: Literal["auto", "moffat", "gaussian", "double_moffat", "moffat_gaussian"] = "auto"
+    """"auto": a Moffat in the wide field, two in the narrow field, where half of the light is in a halo."""
     residual: bool = True
     """Add an empirical image of what bright stars have beside the profile; it vanishes where the profile is right."""
     fwhm: float = 0.0
@@ -81,8 +82,9 @@ class PsfSettings:
     """Number of wavelength bins in which the PSF is fitted."""
     degree: int = 3
     """Degree of the polynomials in wavelength for FWHM, beta, ellipticity and position terms."""
-    radius: float = 15.0
-    """Truncation radius of the PSF core in spaxels at least; larger where the FWHM asks for it."""
+    radius: float = 0.0
+    """Truncation radius of the PSF core in spaxels at least; larger where the FWHM asks for it. 0: 15, in the narrow
+    field 35."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,10 @@ class SolveSettings:
     """Neighbouring layers that share one normal matrix."""
     refinements: int = 1
     """Passes after the first one, each with the far wings of every layer's own fluxes."""
-    sky: Literal["none", "constant", "patches", "slices"] = "patches"
-    """"patches": a smooth surface; "slices": one level for every few slices of the instrument, where they differ and
-    the cube's rows are still along them (no rotation, one exposure)."""
+    sky: Literal["auto", "none", "constant", "patches", "slices"] = "auto"
+    """"auto": "patches" in the wide field, "constant" in the narrow one; "patches": a smooth surface; "slices": one
+    level for every few slices of the instrument, where they differ and the cube's rows are still along them (no
+    rotation, one exposure)."""
     sky_patch: int = 50
     """Distance of the sky's knots in spaxels; made smaller where the background is not flat."""
     sky_slices: int = 12
@@ -181,6 +184,9 @@ class FitSettings:
     """How far beyond the training range a label may go, as a fraction of the range."""
     held: tuple[tuple[str, float], ...] = ()
     """Labels that are not fitted but keep a value, as [["teff", 4800.0]]."""
+    velocity_per_arm: bool | Literal["auto"] | float = "auto"
+    """Fit a velocity of its own to the part of a spectrum redward of 5900 A, or of the wavelength given (Angstrom in
+    air); rv is then that of the blue part. "auto": in spectra of LAMOST, whose arms differ by some 10 km/s."""
     max_iterations: int = 40
     batch: int = 256
     """Spectra fitted side by side."""

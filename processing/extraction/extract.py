@@ -11,6 +11,7 @@ import numpy as np
 from processing.checkpoint import Checkpoint
 from processing.extraction.advice import residual_notes
 from processing.extraction.aperture import ApertureField, sum_apertures
+from processing.extraction.automatic import is_narrow, settle
 from processing.extraction.background import sky_patch
 from processing.extraction.covariance import neighbour_correlations
 from processing.extraction.defects import Unspoilt, find_saturated
@@ -91,6 +92,7 @@ def extract(
     """
     from processing.reference import detect_sources
 
+    settings, said = settle(settings, is_narrow(cube))
     if overview is None:
         overview = cube.overview(progress=part(progress, 0.0, 0.1), cancelled=cancelled)
     detected = stars is None
@@ -103,14 +105,16 @@ def extract(
     registration = _registration(cube, stars, seen.image, settings, detected, checkpoint, cancelled)
     stop_if(cancelled)
     if not settings.extraction.second_pass or settings.extraction.method != "psf":
-        return _extract(cube, stars, registration, overview, seen, settings, checkpoint, progress, cancelled)
+        found = _extract(cube, stars, registration, overview, seen, settings, checkpoint, progress, cancelled)
+        return replace(found, notes=(*said, *found.notes))
     share, store = part(progress, 0.0, 0.5), None if checkpoint is None else FirstCheckpoint(checkpoint)
     found = _extract(cube, stars, registration, overview, seen, settings, store, share, cancelled, first=True)
     x, y = missed_stars(found, field_image(cube, overview.white).variance)
     if x.size:
         stars, registration = with_new_stars(cube, stars, registration, x, y)
     share = part(progress, 0.5, 1.0)
-    return _extract(cube, stars, registration, overview, seen, settings, checkpoint, share, cancelled)
+    found = _extract(cube, stars, registration, overview, seen, settings, checkpoint, share, cancelled)
+    return replace(found, notes=(*said, *found.notes))
 
 
 def _extract(

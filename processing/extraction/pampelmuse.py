@@ -19,6 +19,7 @@ import numpy as np
 
 from processing.checkpoint import Checkpoint
 from processing.errors import StellacubeError
+from processing.extraction.automatic import is_narrow, settle
 from processing.extraction.extract import Extraction
 from processing.extraction.pampelmuse_files import PrmFile, read_prm, write_inputs
 from processing.extraction.register import register
@@ -94,6 +95,7 @@ def extract_with_pampelmuse(
     program = find_executable(settings.pampelmuse.executable)
     if stars is None:
         raise StellacubeError("PampelMUSE extracts the stars of a list, and there is none.", "Give a star list.")
+    settings, said = settle(settings, is_narrow(cube))
     registration = register(cube, stars, overview.white, settings.registration, cancelled=cancelled)
     sources, field_notes = select_sources(
         stars, registration.x, registration.y, field_image(cube, overview.white), registration.fwhm, settings.sources,
@@ -117,8 +119,8 @@ def extract_with_pampelmuse(
     if checkpoint is not None:
         checkpoint.save("registration", registration.to_arrays())
         checkpoint.save("psf", psf.to_arrays())
-    said = f"{kept.sum()} of {kept.size} stars were extracted by PampelMUSE ({program})."
-    notes = (*registration.notes, *field_notes, said)
+    count = f"{kept.sum()} of {kept.size} stars were extracted by PampelMUSE ({program})."
+    notes = (*registration.notes, *field_notes, *said, count)
     return Extraction(spectra, sources, psf, registration, np.full((ny, nx), np.nan, np.float32), notes)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from processing.extraction.automatic import WIDE, profile_of
 from processing.extraction.bins import BinImage, bin_images
 from processing.extraction.blocks import run_blocks
 from processing.extraction.layer_model import Layers, Unresolved
@@ -72,6 +73,7 @@ def fit_psf(
     fwhm : float
         First guess in spaxels.
     settings : PsfSettings
+        Settled: none of its entries is automatic.
     flux : ndarray, shape (n_star,), optional
         Predicted fluxes; only their ratios matter. Without them, the light of stars far from all PSF stars is left to
         the sky, and the PSF's wings with it.
@@ -85,18 +87,18 @@ def fit_psf(
     PsfModel
         With no usable bin, the round first guess.
     """
-    solve = solve or SolveSettings()
+    solve, profile = solve or WIDE.solve, profile_of(settings)
     images = list(bin_images(cube, settings.bins, progress, cancelled))
     if not images:
-        return constant_psf(settings.profile, fwhm, settings.beta, cube.wave, float(x.mean()), float(y.mean()))
+        return constant_psf(profile, fwhm, settings.beta, cube.wave, float(x.mean()), float(y.mean()))
     flux = np.zeros(x.size) if flux is None else np.maximum(np.nan_to_num(flux), 0.0)
     fit = _BinFitter(images[0].flux.shape, x, y, snr, flux, fwhm, settings, solve, unresolved)
     quality = [np.median(np.sqrt(image.ivar[image.ivar > 0])) * max(fit.brightness(image), 0.0) for image in images]
     middle = int(np.argmax(quality))
-    start = first_guess(settings.profile, fwhm, settings.beta)
+    start = first_guess(profile, fwhm, settings.beta)
     first = fit(images[middle], start, cancelled, rounds=4)
     if first is None:
-        return constant_psf(settings.profile, fwhm, settings.beta, cube.wave, *fit.pivot)
+        return constant_psf(profile, fwhm, settings.beta, cube.wave, *fit.pivot)
     chains = {"up": images[middle + 1 :], "down": images[:middle][::-1]}
 
     def work(chain: list[BinImage], stop: CancelCheck) -> dict[str, list[BinFit]]:
@@ -134,6 +136,7 @@ class _BinFitter:
         unresolved: Unresolved | None,
     ) -> None:
         self.settings, self.shape = settings, shape
+        profile = profile_of(settings)
         self.radius = core_radius(settings, fwhm, shape)
         bright = np.argsort(-np.nan_to_num(snr, nan=-1.0), kind="stable")[:MAX_PSF_STARS]
         bright = bright[np.nan_to_num(snr[bright], nan=-1.0) > 0]
@@ -150,13 +153,13 @@ class _BinFitter:
         self.x, self.y = x[order], y[order]
         self.is_psf_star = np.isin(order, bright)
         self.n_psf_stars = int(self.is_psf_star.sum())
-        free = free_parameters(settings.profile)
+        free = free_parameters(profile)
         self.sky_is_fine = solve.sky == "patches" and solve.sky_patch < FINE_SKY * fwhm
         free[1] &= not self.sky_is_fine
         free[6:10] = bright.size >= MIN_AFFINE_STARS
         self.free = np.flatnonzero(free)
         self.scene = Scene(
-            settings.profile, self.x, self.y, flux[order], self.is_psf_star, beyond, self.pivot, shape,
+            profile, self.x, self.y, flux[order], self.is_psf_star, beyond, self.pivot, shape,
             self.radius, self.free, solve, unresolved,
         )  # fmt: skip
 

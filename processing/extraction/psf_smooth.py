@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from processing.extraction.automatic import profile_of
 from processing.extraction.psf import PsfModel
 from processing.settings import PsfSettings
 
@@ -61,7 +62,7 @@ def smooth(
             break
         used = keep
     return PsfModel(
-        settings.profile, wave_min, wave_max, *pivot, coefficients,
+        profile_of(settings), wave_min, wave_max, *pivot, coefficients,
         bins, values, errors, used, np.array([f.chi for f in fits]), n_stars,
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from processing.cube_write import LayerSource, variance_layers, write_cube
 from processing.errors import StellacubeError
+from processing.extraction.automatic import is_narrow, settle
 from processing.extraction.linear import FarWings, make_stamps
 from processing.extraction.psf import PsfModel
 from processing.extraction.psf_fit import core_radius
@@ -120,7 +121,8 @@ def subtract_stars(
                 f"{cube.path.name} has {cube.wave.size} layers and the spectra {flux.shape[-1]} pixels.",
                 "Give the cube that the session was made from.",
             )
-        radius = core_radius(settings.psf, float(np.max(psf.fwhm(cube.wave))), cube.shape[1:])
+        chosen, _ = settle(settings, is_narrow(cube))
+        radius = core_radius(chosen.psf, float(np.max(psf.fwhm(cube.wave))), cube.shape[1:])
         model = star_layers(psf, cube.wave, x, y, flux, cube.shape[1:], radius)
         extensions = {"DATA": _difference(cube, model), "STAT": variance_layers(cube)}
         write_cube(out, cube, extensions, progress=progress, cancelled=cancelled)

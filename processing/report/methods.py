@@ -71,6 +71,7 @@ def _extraction(catalogue: Catalogue, settings: Settings) -> list[str]:
     if settings.extraction.method == "aperture":
         return [f"{spectra} in apertures of {settings.extraction.aperture_radius:g} FWHM, the sky from annuli."]
     sky = {"none": "", "constant": ", together with a constant sky", "patches": ", together with a varying sky"}
+    sky["slices"] = ", together with a sky that differs between the slices of the instrument"
     return [
         f"{spectra} by fitting the point spread function of all stars at once in every layer"
         f"{sky[settings.solve.sky]}, as described by Kamann et al. (2013).",

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from processing.cube import MuseCube
 from processing.extraction.extract import extract
 from processing.reference import read_star_list
-from processing.settings import PsfSettings, Settings, SolveSettings
+from processing.settings import PsfSettings, Settings
 from processing.simulate import draw_field, sample_library, simulate_field, write_cube, write_star_list
 from processing.simulation import defects
 from processing.simulation.modes import mode_settings
@@ -112,7 +112,6 @@ def main():
         "n_stars": choices.stars, "nx": choices.size, "ny": choices.size, "wave_step": choices.step, "resampling": 0.0,
     }  # fmt: skip
     base = mode_settings("WFM-NOAO-N", **shape)
-    narrow = Settings(psf=PsfSettings(profile="double_moffat", radius=35.0), solve=SolveSettings(sky="constant"))
     print(HEADER)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -124,11 +123,11 @@ def main():
                 shutil.copy(folder / "sound.fits", folder / "spoilt.fits")
                 defects.spoil_cube(folder / "spoilt.fits", spoiling)
                 run(title, folder / "spoilt.fits", folder / "stars.csv", truth, touched, settings)
-        for mode, settings in (("WFM-NOAO-E", Settings()), ("WFM-AO-N", Settings()), ("NFM-AO-N", narrow)):
+        for mode in ("WFM-NOAO-E", "WFM-AO-N", "NFM-AO-N"):
             if choices.only in f"mode {mode}":
                 field = mode_settings(mode, **shape)
                 truth = simulate_field(sample_library(), field, folder / "mode.fits", folder / "mode.csv")
-                run(f"mode {mode}", folder / "mode.fits", folder / "mode.csv", truth, NO_STARS, settings)
+                run(f"mode {mode}", folder / "mode.fits", folder / "mode.csv", truth, NO_STARS, Settings())
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def test_the_fits_file_says_where_it_comes_from(catalogue, tmp_path):
         record = dict(zip(hdus["PROVENANCE"].data["key"], hdus["PROVENANCE"].data["value"], strict=True))
     assert record["input1.fingerprint"] == "f00d"
     assert record["settings.seed"] == "3"
-    assert record["settings.psf.profile"] == '"moffat"'
+    assert record["settings.psf.profile"] == '"auto"'
     assert not any("/data" in value for value in record.values())
 
 

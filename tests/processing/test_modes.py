@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from processing.cube import MuseCube
+from processing.extraction.automatic import is_narrow, settle
 from processing.extraction.extract import extract
 from processing.reference import read_star_list
 from processing.settings import PsfSettings, Settings, SolveSettings
@@ -15,9 +17,6 @@ from processing.simulate import sample_library, simulate_field
 from processing.simulation.modes import mode_settings
 
 SETTINGS = Settings(psf=PsfSettings(bins=8), workers=2)
-NARROW = replace(
-    SETTINGS, psf=PsfSettings(profile="double_moffat", bins=4, radius=35.0), solve=SolveSettings(sky="constant")
-)
 
 
 def extracted(mode, folder, settings, **choices):
@@ -53,9 +52,40 @@ def test_the_laser_gap_is_masked_and_nothing_else(tmp_path):
     assert result.psf.fwhm(7000.0) == pytest.approx(3.0 * np.sqrt(0.95), rel=0.03)
 
 
-@pytest.mark.slow
-def test_the_narrow_field_wants_two_components(tmp_path):
-    _, result, error = extracted("NFM-AO-N", tmp_path, NARROW, n_stars=20, nx=100, ny=100, wave_step=230.0)
+def cube_of(mode="", pixel_scale=0.2):
+    return SimpleNamespace(mode=mode, pixel_scale=pixel_scale)
+
+
+@pytest.mark.parametrize(
+    ("cube", "narrow"),
+    [
+        (cube_of("WFM-NOAO-N"), False),
+        (cube_of("NFM-AO-N"), True),
+        (cube_of(pixel_scale=0.0253), True),
+        (cube_of(pixel_scale=float("nan")), False),
+    ],
+)
+def test_what_is_automatic_follows_the_mode(cube, narrow):
+    settled, notes = settle(Settings(), is_narrow(cube))
+    chosen = settled.psf.profile, settled.psf.radius, settled.solve.sky
+    assert chosen == (("double_moffat", 35.0, "constant") if narrow else ("moffat", 15.0, "patches"))
+    assert len(notes) == narrow
+    assert settle(settled, narrow) == (settled, [])
+
+
+def test_what_the_user_chose_stays():
+    own = Settings(psf=PsfSettings(profile="moffat_gaussian", radius=20.0), solve=SolveSettings(sky="none"))
+    assert settle(own, narrow=True) == (own, [])
+    settled, (note,) = settle(replace(own, solve=SolveSettings()), narrow=True)
+    assert (settled.psf, settled.solve.sky) == (own.psf, "constant")
+    assert "psf." not in note
+
+
+def test_the_narrow_field_gets_two_components_by_itself(tmp_path):
+    settings = replace(SETTINGS, psf=PsfSettings(bins=4))
+    _, result, error = extracted("NFM-AO-N", tmp_path, settings, n_stars=20, nx=100, ny=100, wave_step=230.0)
+    assert result.psf.profile == "double_moffat"
+    assert sum(note.startswith("Narrow field") for note in result.notes) == 1
     assert len(result.spectra) == 20
     assert abs(np.nanmedian(error)) < 0.02
     assert np.abs(np.nanmedian(error, axis=1)).max() < 0.08

@@ -18,6 +18,7 @@ import processing.labels.fit
 import processing.labels.gradients
 import processing.labels.model_file
 from processing.errors import Cancelled, StellacubeError
+from processing.extraction.automatic import settle
 from processing.pipeline import RunInputs, extract_only, fit_only, run
 from processing.progress import stop_if
 from processing.project import OutputExists
@@ -33,6 +34,7 @@ class FakeCube:
     """Stands for a cube: opening is all that the pipeline itself does with one."""
 
     notes = ("The cube is not a real one.",)
+    mode, pixel_scale = "NFM-AO-N", 0.025
 
     @classmethod
     def open(cls, path):
@@ -179,6 +181,15 @@ def test_fits_made_before_a_crash_are_kept(inputs, settings, stages):
     assert stages.blocks == 4
 
 
+def test_what_the_program_chose_is_recorded_with_the_results(inputs, settings, stages):
+    first, again = run(inputs, settings), run(inputs, settings)  # the second finds all that it needs in the session
+    for result in (first, again):
+        used = result.catalogue.provenance.settings
+        assert (used.psf.profile, used.psf.radius, used.solve.sky) == ("double_moffat", 35.0, "constant")
+    with Session.open(inputs.session, read_only=True) as session:
+        assert session.settings == settings
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -220,7 +231,7 @@ def test_overwriting_keeps_what_does_not_depend_on_the_change(inputs, settings, 
     result = run(inputs, changed, overwrite=True)
     assert stages.blocks == 8
     assert len(stages.fitted) == 3 * N_STARS
-    assert result.catalogue.provenance.settings == changed
+    assert result.catalogue.provenance.settings == settle(changed, narrow=True)[0]
 
 
 def test_overwriting_leaves_nothing_of_the_other_run(inputs, settings, stages):

@@ -9,10 +9,12 @@ import pytest
 from star_fields import make_field, moffat
 
 from processing.extraction import psf_fit
+from processing.extraction.automatic import WIDE
 from processing.extraction.psf import PsfModel, constant_psf
-from processing.extraction.psf_profiles import PARAMETERS, derivatives, evaluate
 from processing.extraction.psf_fit import WIDEST, fit_psf
-from processing.settings import PsfSettings, SolveSettings
+from processing.extraction.psf_profiles import PARAMETERS, derivatives, evaluate
+
+TEN_BINS = replace(WIDE.psf, bins=10)
 
 
 def shape_of(fwhm, beta, e=0.0, theta=0.0):
@@ -66,7 +68,7 @@ def field():
 @pytest.fixture(scope="module")
 def fitted(field):
     snr = field.flux.mean(1) / 35.0
-    return fit_psf(field, field.x, field.y, snr, 4.5, PsfSettings(bins=20))
+    return fit_psf(field, field.x, field.y, snr, 4.5, replace(WIDE.psf, bins=20))
 
 
 def test_fit_recovers_every_parameter_within_its_errors(field, fitted):
@@ -98,7 +100,7 @@ def test_an_ao_gap_is_skipped_and_bridged():
     made = make_field(seed=4, n_star=25, border=0)
     gap = (made.wave > 5700) & (made.wave < 6100)
     made.data[gap], made.ivar[gap] = 0.0, 0.0
-    psf = fit_psf(made, made.x, made.y, made.flux.mean(1) / 35.0, 4.0, PsfSettings(bins=20))
+    psf = fit_psf(made, made.x, made.y, made.flux.mean(1) / 35.0, 4.0, replace(WIDE.psf, bins=20))
     assert not ((psf.bin_wave > 5750) & (psf.bin_wave < 6050)).any()
     t = (5900.0 - 4750.0) / (9350.0 - 4750.0)
     assert psf.fwhm(5900.0) == pytest.approx(4.2 - 0.5 * t, abs=0.12)
@@ -106,7 +108,7 @@ def test_an_ao_gap_is_skipped_and_bridged():
 
 def test_one_star_gives_shape_and_place_but_no_affine_terms():
     made = make_field(positions=([30.3], [28.8]), magnitudes=[16.0])
-    psf = fit_psf(made, made.x, made.y, np.array([300.0]), 3.0, PsfSettings(bins=10))
+    psf = fit_psf(made, made.x, made.y, np.array([300.0]), 3.0, TEN_BINS)
     assert psf.fwhm(7050.0) == pytest.approx(3.95, abs=0.03)
     assert (psf.coefficients[6:10] == 0).all()
     x, y = psf.positions(made.x, made.y, 9350.0)
@@ -115,7 +117,7 @@ def test_one_star_gives_shape_and_place_but_no_affine_terms():
 
 def test_stars_too_faint_for_a_fit_give_the_first_guess():
     made = make_field(positions=([30.3], [28.8]), magnitudes=[24.0])
-    psf = fit_psf(made, made.x, made.y, np.array([1.0]), 3.7, PsfSettings(bins=10))
+    psf = fit_psf(made, made.x, made.y, np.array([1.0]), 3.7, TEN_BINS)
     assert psf.n_stars == 0
     assert psf.fwhm(7000.0) == 3.7
 
@@ -124,13 +126,13 @@ def test_an_unlisted_star_and_a_cosmic_ray_do_not_bend_the_fit():
     made = make_field(seed=6, n_star=30)
     made.data[:, 20, 20:24] += 3000.0
     listed = np.arange(30) != np.argsort(made.mag)[10]
-    psf = fit_psf(made, made.x[listed], made.y[listed], made.flux.mean(1)[listed] / 35.0, 4.0, PsfSettings(bins=10))
+    psf = fit_psf(made, made.x[listed], made.y[listed], made.flux.mean(1)[listed] / 35.0, 4.0, TEN_BINS)
     assert psf.fwhm(7050.0) == pytest.approx(3.95, abs=0.05)
 
 
 def test_a_galaxy_cannot_make_the_psf_as_wide_as_itself():
     made = make_field(positions=([30.0], [30.0]), magnitudes=[13.5], fwhm=(18.0, 18.0), drift=(0, 0))
-    psf = fit_psf(made, made.x, made.y, np.array([500.0]), 8.0, PsfSettings(bins=4))
+    psf = fit_psf(made, made.x, made.y, np.array([500.0]), 8.0, replace(WIDE.psf, bins=4))
     assert psf.fwhm(7000.0) <= WIDEST + 1e-5
     assert psf.bin_chi.min() > 2.0
 
@@ -138,14 +140,14 @@ def test_a_galaxy_cannot_make_the_psf_as_wide_as_itself():
 def test_one_layer_is_enough():
     made = make_field(seed=8, n_star=10, wave=np.array([6000.0, 6012.5]))
     made.wave, made.data, made.ivar = made.wave[:1], made.data[:1], made.ivar[:1]
-    psf = fit_psf(made, made.x, made.y, made.flux.mean(1) / 35.0, 4.0, PsfSettings())
+    psf = fit_psf(made, made.x, made.y, made.flux.mean(1) / 35.0, 4.0, WIDE.psf)
     assert psf.fwhm(6000.0) == pytest.approx(4.2, abs=0.3)
 
 
 def test_gaussian_fit_leaves_beta_alone():
     made = make_field(seed=7, n_star=20)
-    settings = replace(PsfSettings(bins=8), profile="gaussian")
-    psf = fit_psf(made, made.x, made.y, made.flux.mean(1) / 35.0, 4.0, settings, solve=SolveSettings(far_wings=False))
+    settings, solve = replace(WIDE.psf, bins=8, profile="gaussian"), replace(WIDE.solve, far_wings=False)
+    psf = fit_psf(made, made.x, made.y, made.flux.mean(1) / 35.0, 4.0, settings, solve=solve)
     assert (psf.bin_values[:, 1] == settings.beta).all()
     assert 3.9 < psf.fwhm(7050.0) < 5.2
     assert np.median(psf.bin_chi) > 1.5  # a Gaussian is no Moffat, and the fit says so
@@ -163,7 +165,7 @@ def test_stars_that_are_not_fitted_do_not_pass_for_sky(monkeypatch):
     made = make_field(seed=3, n_star=90, shape=(140, 140), mags=(15.0, 18.0), noise=False, reach=70, **still)
     flux = made.flux.mean(1)
     left_to_the_sky, predicted = (
-        fit_psf(made, made.x, made.y, flux / 35.0, 4.0, PsfSettings(bins=1), flux=known).bin_values[0, 1]
+        fit_psf(made, made.x, made.y, flux / 35.0, 4.0, replace(WIDE.psf, bins=1), flux=known).bin_values[0, 1]
         for known in (None, flux * np.random.default_rng(1).normal(1.0, 0.1, flux.size))
     )
     assert left_to_the_sky > 2.55
@@ -172,8 +174,8 @@ def test_stars_that_are_not_fitted_do_not_pass_for_sky(monkeypatch):
 
 def test_beta_is_held_where_the_sky_is_as_fine_as_the_wings():
     made = make_field(seed=7, n_star=20)
-    fine = SolveSettings(sky_patch=10)
-    psf = fit_psf(made, made.x, made.y, made.flux.mean(1) / 35.0, 4.0, PsfSettings(bins=8), solve=fine)
+    fine = replace(WIDE.solve, sky_patch=10)
+    psf = fit_psf(made, made.x, made.y, made.flux.mean(1) / 35.0, 4.0, replace(WIDE.psf, bins=8), solve=fine)
     assert (psf.bin_values[:, 1] == 2.5).all()
     assert not psf.bin_errors[:, 1].any()
     assert psf.fwhm(7050.0) == pytest.approx(3.95, abs=0.1)

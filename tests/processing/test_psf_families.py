@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,6 +11,7 @@ import star_fields
 from star_fields import make_field, moffat
 
 from processing.errors import StellacubeError
+from processing.extraction.automatic import WIDE
 from processing.extraction.banded import BandedFactor
 from processing.extraction.layer_model import StarField
 from processing.extraction.psf import PsfModel, PsfShape
@@ -17,7 +19,7 @@ from processing.extraction.psf_fit import fit_psf
 from processing.extraction.psf_profiles import PARAMETERS, SECOND_BETA, derivatives, evaluate, first_guess, half_width
 from processing.extraction.psf_residual import basis, most_probable, radial_knots
 from processing.extraction.solve import solve_cube
-from processing.settings import PsfSettings, Settings, SolveSettings, from_dict
+from processing.settings import Settings, from_dict
 from processing.simulation.psf import psf_at
 from processing.simulation.psf_truth import alien_psf
 from processing.simulation.settings import SimulationSettings
@@ -100,7 +102,7 @@ def _within(psf, radius=15):
 
 def errors_within(made, share, psf):
     """Return the relative errors of the bright stars' flux within 3 arcsec: all, and in four parts of the spectrum."""
-    solution = solve_cube(made, StarField(made.x, made.y, psf, made.shape[1:], 16.0, SolveSettings()))
+    solution = solve_cube(made, StarField(made.x, made.y, psf, made.shape[1:], 16.0, WIDE.solve))
     scale = np.array([_within(psf.at(w)) / share(t) for w, t in zip(made.wave, made.truth["t"], strict=True)])
     bright = np.argsort(made.mag)[:12]
     weight = solution.ivar[bright] * made.flux[bright] ** 2
@@ -111,7 +113,7 @@ def errors_within(made, share, psf):
 
 def fitted(made, **settings):
     flux = made.flux.mean(1)
-    return fit_psf(made, made.x, made.y, flux / 35.0, 4.2, PsfSettings(bins=8, **settings), flux=flux)
+    return fit_psf(made, made.x, made.y, flux / 35.0, 4.2, replace(WIDE.psf, **({"bins": 8} | settings)), flux=flux)
 
 
 def test_a_profile_that_is_right_has_no_residual():

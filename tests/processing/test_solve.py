@@ -9,12 +9,12 @@ import pytest
 from star_fields import Field, make_field
 
 from processing.errors import Cancelled
+from processing.extraction.automatic import WIDE
 from processing.extraction.covariance import neighbour_correlations
 from processing.extraction.layer_model import StarField, Unresolved
 from processing.extraction.linear import background_matrix, narrowest_order
 from processing.extraction.psf import PsfModel, constant_psf
 from processing.extraction.solve import solve_batch, solve_cube
-from processing.settings import SolveSettings
 
 WAVE = np.arange(6000.0, 6000.0 + 64 * 12.5, 12.5)
 
@@ -35,7 +35,7 @@ def true_psf(made: Field) -> PsfModel:
 
 
 def stars_of(made: Field, **settings) -> StarField:
-    return StarField(made.x, made.y, true_psf(made), made.shape[1:], 15.0, replace(SolveSettings(), **settings))
+    return StarField(made.x, made.y, true_psf(made), made.shape[1:], 15.0, replace(WIDE.solve, **settings))
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_unresolved_stars_no_longer_bias_the_others():
     x, y = rng.uniform(3, 57, (2, 130))
     mags = np.where(np.arange(130) < 10, 19.0, 22.5)
     made = make_field(positions=(x, y), magnitudes=mags, wave=WAVE[:4], noise=False, **SLOW)
-    bright = StarField(x[:10], y[:10], true_psf(made), made.shape[1:], 15.0, SolveSettings())
+    bright = StarField(x[:10], y[:10], true_psf(made), made.shape[1:], 15.0, WIDE.solve)
     faint = Unresolved(x[10:], y[10:], made.flux[10:].mean(1) * rng.lognormal(0.0, 0.3, 120))
     error = []
     for stars in (bright, replace(bright, unresolved=faint)):
