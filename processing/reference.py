@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,11 @@ import numpy as np
 
 from processing.detection import detect_sources
 from processing.errors import StellacubeError
+from processing.labels.priors import PHOTOMETRIC
 from processing.star_columns import (
     degrees,
     epoch_column,
+    find,
     id_column,
     magnitude_columns,
     magnitudes,
@@ -21,6 +24,7 @@ from processing.star_columns import (
     numbers,
     pixel_columns,
     sky_columns,
+    squeeze,
 )
 from processing.star_files import RawColumn, RawTable, read_tables
 from processing.star_list import StarList
@@ -73,8 +77,23 @@ def read_star_list(path: str | Path, *, mag_column: str | None = None) -> StarLi
     first = _first_entries(stars)
     if len(first) < len(stars):
         notes.append(f"{_rows(len(stars) - len(first))} at the position of another star (within 0.01 arcsec) left out.")
-    stars = stars.take(first)
-    return replace(stars, star_id=_unique(stars.star_id, notes), notes=tuple(notes))
+    ids = _unique(stars.star_id[first], notes)
+    known = _known(table, np.flatnonzero(placed)[first], ids)
+    if known:
+        notes.append(f"Photometric labels of {_rows(len(known))} enter the fit as priors.")
+    return replace(stars.take(first), star_id=ids, notes=tuple(notes), known=known)
+
+
+def _known(table: RawTable, rows: np.ndarray, ids: np.ndarray) -> dict[str, dict[str, float]]:
+    """Return what columns as teff_phot and teff_phot_err say, by star; stars without a value are left out."""
+    known: dict[str, dict[str, float]] = defaultdict(dict)
+    for key in (key for pair in PHOTOMETRIC.values() for key in pair):
+        column = find(table, [squeeze(key)])
+        if column is not None:
+            for name, value in zip(ids.tolist(), numbers(column)[rows].tolist(), strict=True):
+                if np.isfinite(value):
+                    known[name][key] = value
+    return dict(known)
 
 
 def _explain_no_positions(path: Path, tables: list[RawTable]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from processing.errors import StellacubeError
+from processing.labels.priors import PHOTOMETRIC
 from processing.star_list import StarList
 
 if TYPE_CHECKING:
@@ -166,6 +167,9 @@ def write_star_list(edited: EditedStars, path: Path) -> Path:
                "pmdec": stars.pm_dec, "ref_epoch": stars.epoch}  # fmt: skip
     if not sky:
         columns |= {"x": stars.x, "y": stars.y}
+    known = [stars.known.get(str(name), {}) for name in stars.star_id]
+    for key in (key for pair in PHOTOMETRIC.values() for key in pair):
+        columns[key] = np.array([values.get(key, np.nan) for values in known])
     for name, values in columns.items():
         if np.isfinite(values).any():
             table[name] = np.ma.masked_invalid(values)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from processing.cube import MuseCube
 from processing.errors import StellacubeError
+from processing.spectrum import StarSpectrum
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class StarList:
         File name, or "detected".
     notes : tuple of str
         What was left out or had to be assumed, a sentence each.
+    known : mapping of str to mapping of str to float
+        By star: labels known beforehand, named as `processing.labels.priors.PHOTOMETRIC` does.
     """
 
     star_id: np.ndarray
@@ -51,6 +55,7 @@ class StarList:
     epoch: np.ndarray
     source: str
     notes: tuple[str, ...] = ()
+    known: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.star_id)
@@ -59,6 +64,10 @@ class StarList:
         """Return the stars of an index array, boolean mask or slice."""
         arrays = ("star_id", "ra", "dec", "x", "y", "mag", "pm_ra", "pm_dec", "epoch")
         return replace(self, **{name: getattr(self, name)[index] for name in arrays})
+
+    def told(self, spectra: Sequence[StarSpectrum]) -> tuple[StarSpectrum, ...]:
+        """Return the spectra, each with what the list knows of its star's labels beforehand."""
+        return tuple(replace(star, meta={**star.meta, **self.known.get(star.star_id, {})}) for star in spectra)
 
     def at_epoch(self, year: float) -> StarList:
         """Return the list with its stars moved to another Julian year where motion and epoch are known."""

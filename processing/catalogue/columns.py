@@ -42,6 +42,7 @@ FIT = (
     Column("n_masked", "", "number of pixels of the model's grid that were masked", int),
     Column("n_replaced", "", "number of pixels with sky-line residuals that were replaced by their neighbours", int),
     Column("at_limit", "", "labels that ended at the limits of the fit", str),
+    Column("prior", "", "what was known beforehand: labels with a Gaussian prior, mean and standard deviation", str),
     Column("rv_arms", "km / s", "velocity of the part above 5900 A minus that of the part below"),
     Column("rv_arms_err", "km / s", "error of rv_arms"),
     Column("grad_distance", "", "distance to the star whose physical gradients were compared (Eq. 4)"),

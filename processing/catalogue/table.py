@@ -154,6 +154,7 @@ def _fit_values(fit: LabelFit, model: LabelModel, settings: Settings) -> dict[st
             "n_pix",
             "n_masked",
             "n_replaced",
+            "prior",
         )
     }
     row["grad_distance"] = fit.grad_distance

@@ -53,23 +53,26 @@ class Design:
         From the raw errors alone.
     prior : ndarray, shape (n_par, n_par)
         Precision of what was known before.
+    kept : int
+        How many of the parameters, the first ones, the results are about; over the others they are marginalised.
     """
 
     jacobian: np.ndarray
     weight: np.ndarray
     ivar: np.ndarray
     prior: np.ndarray
+    kept: int
 
     def formal(self) -> np.ndarray:
-        """(J^T C^-1 J + P)^-1 with C diagonal from the raw errors; shape (n_par, n_par)."""
+        """(J^T C^-1 J + P)^-1 with C diagonal from the raw errors; shape (kept, kept)."""
         jacobian = self.jacobian.astype(float)
-        return _inverse((jacobian * self.ivar[:, None]).T @ jacobian + self.prior)
+        return _inverse((jacobian * self.ivar[:, None]).T @ jacobian + self.prior)[: self.kept, : self.kept]
 
     def gain(self) -> np.ndarray:
-        """(J^T W J + P)^-1 J^T W: what a small change of the spectrum does to the parameters, shape (n_par, n_pix)."""
+        """(J^T W J + P)^-1 J^T W: what a small change of the spectrum does to the parameters, shape (kept, n_pix)."""
         jacobian = self.jacobian.astype(float)
         weighted = jacobian * self.weight[:, None]
-        return np.asarray(_inverse(weighted.T @ jacobian + self.prior) @ weighted.T)
+        return np.asarray(_inverse(weighted.T @ jacobian + self.prior)[: self.kept] @ weighted.T)
 
     def propagated(
         self, resampler: Resampler, good: np.ndarray, variance: np.ndarray, continuum: np.ndarray, error_scale: float
@@ -93,12 +96,12 @@ class Design:
         """
         jacobian = self.jacobian.astype(float)
         weighted = jacobian * self.weight[:, None]
-        inverse = _inverse(weighted.T @ jacobian + self.prior)
+        inverse = _inverse(weighted.T @ jacobian + self.prior)[: self.kept]
         used = self.weight > 0
         weighted[used] /= continuum[used, None]
         back = resampler.adjoint(weighted, good)
         spread = (back * variance[:, None]).T @ back
-        return inverse @ (error_scale**2 * spread + self.prior) @ inverse
+        return inverse @ (error_scale**2 * spread + self.prior) @ inverse.T
 
 
 def inverse_root(fisher: np.ndarray) -> np.ndarray:

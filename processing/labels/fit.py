@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from processing.labels.arms import WIDTH, arms_of, remeasured
 from processing.labels.errors import Design, robust_scale
 from processing.labels.held import bounds, ranges
 from processing.labels.marquardt import Problem, Solution, minimise
 from processing.labels.normal import Emulator, NormalEquations
 from processing.labels.outliers import find_outliers, near_emission_line, without
-from processing.labels.priors import AbundancePrior
+from processing.labels.priors import StarPriors
 from processing.labels.representatives import core_labels, representative_labels
 from processing.labels.result import LabelFit, no_fit
 from processing.labels.scope import describe, outside
 from processing.labels.velocity import correlate
+from processing.preparation.air import in_frame
 from processing.preparation.prepare import (
     Grid,
     Observation,
@@ -141,10 +143,11 @@ class Batch:
         self.reached = reached
         self.emulator = Emulator.at_resolution(model.network, model.wave, model.lsf_fwhm, reached)
         self.error = model.error and model.error.at_resolution(model.wave, model.lsf_fwhm, reached)
-        self.prior = AbundancePrior(model.labels, settings.fit.abundance_prior)
+        self.prior = StarPriors.of([star.meta for star in stars], model.labels, settings.fit)
         self.low, self.high = bounds(model, settings.fit)
         self.ranges = ranges(model, settings.fit)
         self.inflation = np.ones(len(stars))
+        self.arms = [arms_of(star, settings.fit) for star in stars]
         self.emission = near_emission_line(model.wave, model.frame)
 
     def fit(self, at_zero: Prepared) -> list[LabelFit]:
@@ -163,7 +166,7 @@ class Batch:
     def bring_to_rest(self, velocity: np.ndarray, labels: np.ndarray) -> None:
         """Prepare the spectra anew at their velocities (n,), normalised as fits their labels (n, n_label) so far."""
         stop_if(self.cancelled)
-        self.prepared = prepare(self.stars, velocity, self.model, self.operators)
+        self.prepared = prepare(self.stars, velocity, self.model, self.operators, self.arms)
         self.ratio = continuum_ratio(self.prepared, self.emulator.network.flux(labels), self.model)
         self.weight = self._weights()
 
@@ -172,13 +175,17 @@ class Batch:
         return NormalEquations.build(self.emulator, self.prepared.flux, self.weight, self.ratio, labels)
 
     def learn_from_residuals(self, labels: np.ndarray, shift: np.ndarray, *, last: bool) -> None:
-        """Rescale the errors by what labels and velocities leave over; mask outliers unless it was the `last` time."""
+        """Rescale the errors by what labels and velocities leave over.
+
+        Unless it was the `last` time outliers are masked as well, and the arms' velocities told apart.
+        """
         self.best = self.ratio * self.emulator.network.flux(labels)
         residual = np.where(self.weight > 0, self.prepared.flux - self._shifted_best(shift), 0.0)
         scaled = np.sqrt(self.weight) * residual
         scale = np.clip(robust_scale(scaled, self.weight > 0), 0.2, 20.0)
         self.inflation *= scale
         if not last:
+            self._tell_arms_apart(residual)
             self._leave_out(find_outliers(residual, scaled / scale[:, None], self.emission, self.prepared.at_sky))
 
     def results(self, labels: np.ndarray, shift: np.ndarray, converged: np.ndarray) -> list[LabelFit]:
@@ -195,6 +202,24 @@ class Batch:
         for i in np.flatnonzero(found.any(axis=1)):
             velocity = float(self.prepared.velocity[i])
             self.stars[i] = without(self.stars[i], found[i], self.model.wave, self.model.frame, velocity)
+
+    def _tell_arms_apart(self, residual: np.ndarray) -> None:
+        """Improve the velocities of red arms by what is left over, (n, n_pix)."""
+        for i, arms in enumerate(self.arms):
+            if np.isfinite(arms.split):
+                slope = self.emulator.velocity_derivative(self.best[i : i + 1])[0]
+                self.arms[i] = remeasured(arms, self._red(i), residual[i], slope, self.weight[i])
+
+    def velocity_variance(self) -> np.ndarray:
+        """Variances (n,) of the velocities if the labels were known and pixels independent, the red arm's apart."""
+        information = self.weight * np.square(self.emulator.velocity_derivative(self.best))
+        red = np.array([self._red(i) for i in range(len(self.stars))])
+        own = (information * red).sum(axis=1)
+        return np.asarray(1.0 / (information.sum(axis=1) - own**2 / (own + WIDTH**-2)))
+
+    def _red(self, i: int) -> np.ndarray:
+        """Pixels (n_pix,) that a star has from the red arm."""
+        return self.operators.red_part(float(self.prepared.velocity[i]), self.arms[i])
 
     def _weights(self) -> np.ndarray:
         """Inverse variances of the fit: the raw errors and the model's own scatter, rescaled to what was left over.
@@ -244,13 +269,15 @@ class Batch:
         flux, best, ivar = prepared.flux[i], self.best[i], prepared.ivar[i].astype(float)
         deviation = (flux - best) * np.sqrt(ivar)
         _, slopes = self.emulator.network.hidden(labels[None])
-        jacobian = np.empty((flux.size, labels.size + 1))
-        jacobian[:, :-1] = self.emulator.network.basis @ slopes[0] * self.ratio[i][:, None]
-        jacobian[:, -1] = self.emulator.velocity_derivative(best[None])[0]
-        precision = np.diag(np.append(1e-6 / np.square(self.ranges), 1e-12))
-        precision[:-1, :-1] += self.prior.terms(labels[None])[2][0]
-        design = Design(jacobian, self.weight[i].astype(float), ivar, precision)
-        resampler = self.operators.get(star, float(prepared.velocity[i]))
+        n, arms = labels.size, self.arms[i]
+        jacobian = np.empty((flux.size, n + 2))  # the last is the red arm's own velocity
+        jacobian[:, :n] = self.emulator.network.basis @ slopes[0] * self.ratio[i][:, None]
+        jacobian[:, n] = self.emulator.velocity_derivative(best[None])[0]
+        jacobian[:, n + 1] = jacobian[:, n] * self._red(i)
+        precision = np.diag(np.concatenate([1e-6 / np.square(self.ranges), [1e-12, WIDTH**-2]]))
+        precision[:n, :n] += self.prior.take(np.array([i])).terms(labels[None])[2][0]
+        design = Design(jacobian, self.weight[i].astype(float), ivar, precision, n + 1)
+        resampler = self.operators.get(star, float(prepared.velocity[i]), arms)
         good = star.ivar > 0
         variance = np.divide(1.0, star.ivar, out=np.zeros_like(star.ivar), where=good)
         error = np.divide(scale, np.sqrt(ivar), out=np.zeros_like(ivar), where=fitted)
@@ -258,10 +285,10 @@ class Batch:
         if not converged:
             sentences.append("The fit did not converge.")
         scaled = design.propagated(resampler, good, variance, prepared.continuum[i], self._noise_scale(i, scale))
-        own = None
+        own, separate = None, np.isfinite(arms.split)
         if self.error is not None:
             gain = design.gain()
-            own = self.error.covariance(gain * self.ratio[i], gain @ jacobian, labels, model.labels)
+            own = self.error.covariance(gain * self.ratio[i], gain @ jacobian[:, : n + 1], labels, model.labels)
         errors = np.sqrt(np.diag(scaled if own is None else scaled + own)[:-1])
         return LabelFit(
             star_id=star.star_id,
@@ -289,6 +316,9 @@ class Batch:
             lsf_fwhm=self.reached,
             frame=model.frame,
             covariance_model=own,
+            prior=self.prior.describe(i),
+            arms_velocity=arms.velocity if separate else np.nan,
+            arms_split=float(in_frame(np.array([arms.split]), "vacuum", "air")[0]) if separate else np.nan,
         )
 
     def _noise_scale(self, i: int, scale: float) -> float:

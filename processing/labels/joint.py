@@ -13,6 +13,7 @@ from processing.labels.errors import inverse_root
 from processing.labels.fit import ROUNDS, Batch, LabelFit, fit_labels
 from processing.labels.marquardt import MAX_RESIDUAL_VELOCITY, Problem, minimise
 from processing.labels.normal import NormalEquations
+from processing.labels.priors import StarPriors, sharing_known
 from processing.preparation.prepare import Grid, Operators, observe
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
 from processing.settings import Settings
@@ -87,7 +88,7 @@ def fit_joint(
     """
     from threadpoolctl import threadpool_limits
 
-    spectra = [spectrum for star in stars for spectrum in star]
+    spectra = [spectrum for star in stars for spectrum in sharing_known(star)]
     of_star = np.repeat(np.arange(len(stars)), [len(star) for star in stars])
     alone = fit_labels(spectra, model, settings, progress=part(progress, 0.0, 0.6), cancelled=cancelled)
     usable = np.array([fit.in_scope and bool(np.isfinite(fit.values).all()) for fit in alone], bool)
@@ -126,6 +127,8 @@ class _Together:
         grids: dict[Grid, list[int]] = defaultdict(list)
         for index, observation in enumerate(observations):
             grids[observation.grid].append(index)
+        _, first = np.unique(of_star, return_index=True)
+        self.prior = StarPriors.of([spectra[i].meta for i in first], model.labels, settings.fit)
         self.members = [np.array(members) for members in grids.values()]
         self.batches = [
             Batch(
@@ -152,10 +155,8 @@ class _Together:
             found = batch.results(labels[of_star], shift[members], converged[of_star])
             fits |= dict(zip(members.tolist(), found, strict=True))
         return [
-            self._result(
-                labels[star], [fits[i] for i in np.flatnonzero(self.of_star == star).tolist()], bool(converged[star])
-            )
-            for star in range(self.n_star)
+            self._result(star, labels[star], [fits[i] for i in np.flatnonzero(self.of_star == star).tolist()], ok)
+            for star, ok in enumerate(converged.tolist())
         ]
 
     def _start(self, alone: Sequence[LabelFit]) -> np.ndarray:
@@ -197,7 +198,7 @@ class _Together:
         first = self.batches[0]
         reference = first.emulator.exact.bottleneck(labels)
         equations = NormalEquations(reference, constant, linear, matrix)
-        problem = Problem(first.emulator, equations, first.prior, first.low, first.high)
+        problem = Problem(first.emulator, equations, self.prior, first.low, first.high)
         start = np.column_stack([labels, np.zeros(self.n_star)])
         solution = minimise(problem, start, self.max_iterations, self.cancelled)
         step = first.emulator.exact.bottleneck(solution.values[:, :-1]) - reference
@@ -207,9 +208,9 @@ class _Together:
             shift[members] = np.clip(best, -MAX_RESIDUAL_VELOCITY, MAX_RESIDUAL_VELOCITY)
         return solution.values[:, :-1], shift, solution.converged
 
-    def _result(self, values: np.ndarray, fits: Sequence[LabelFit], converged: bool) -> JointFit:
+    def _result(self, star: int, values: np.ndarray, fits: Sequence[LabelFit], converged: bool) -> JointFit:
         own = [fit.covariance_model[:-1, :-1] for fit in fits if fit.covariance_model is not None]
-        again = (len(fits) - 1) * self.batches[0].prior.terms(values[None])[2][0]
+        again = (len(fits) - 1) * self.prior.take(np.array([star])).terms(values[None])[2][0]
         return JointFit(
             labels=self.model.labels,
             values=values,

@@ -47,7 +47,7 @@ class Problem:
 
     def take(self, index: np.ndarray) -> Problem:
         """Return the problem of some of the stars."""
-        return Problem(self.emulator, self.equations.take(index), self.prior, self.low, self.high)
+        return Problem(self.emulator, self.equations.take(index), self.prior.take(index), self.low, self.high)
 
     def evaluate(self, values: np.ndarray) -> _Point:
         """Evaluate chi2 with the prior, and its derivatives, at labels and residual velocities (n, n_label + 1)."""

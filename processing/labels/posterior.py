@@ -91,7 +91,7 @@ def sample_posterior(
     (fit,) = batch.fit(prepared)
     best = np.append(fit.values, fit.rv - batch.prepared.velocity[0])
     equations = batch.equations(fit.values[None])
-    correlation = max(fit.covariance_scaled[-1, -1] * equations.matrix[0, -1, -1], 1.0)
+    correlation = max(fit.covariance_scaled[-1, -1] / batch.velocity_variance()[0], 1.0)
     free = batch.high > batch.low
 
     def minus_half_chi2(values: np.ndarray) -> np.ndarray:

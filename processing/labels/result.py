@@ -67,6 +67,11 @@ class LabelFit:
         Of `wave`.
     covariance_model : ndarray, shape (n_label + 1, n_label + 1), or None
         Of the labels and rv, from the model's own error (`processing.labels.model_error`); None where it is unknown.
+    prior : str
+        Gaussian priors besides those on abundances, as ``teff 5200+-100``.
+    arms_velocity, arms_split : float
+        What was taken off the part redward of a wavelength besides rv, which is then the blue part's (km/s), and that
+        wavelength, Angstrom in air as observed; NaN where the spectrum was fitted with one velocity.
     """
 
     star_id: str
@@ -98,6 +103,9 @@ class LabelFit:
     grad_distance: float = float("nan")
     frame: Frame = "air"
     covariance_model: np.ndarray | None = None
+    prior: str = ""
+    arms_velocity: float = float("nan")
+    arms_split: float = float("nan")
 
     @property
     def covariance_total(self) -> np.ndarray:

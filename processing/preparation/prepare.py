@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from processing.preparation.masks import (
 )
 from processing.preparation.resample import Resampler, rebinning_matrix, smoothing_matrix
 from processing.settings import PreparationSettings
-from processing.spectrum import StarSpectrum
+from processing.spectrum import MetaValue, StarSpectrum
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -41,6 +41,16 @@ VELOCITY_STEP = 2.0
 share a step and a wavelength grid share one operator."""
 REACHED = 0.3
 """Part of a pixel's kernel from which on it counts as one within a sky line."""
+
+
+class Arms(NamedTuple):
+    """Where the red arm of a spectrograph begins, Angstrom in vacuum, and by how much its light recedes faster."""
+
+    split: float = np.inf
+    velocity: float = 0.0
+
+
+ONE_ARM = Arms()
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class Observation:
     grid : Grid
     at_sky : ndarray, shape (n_wave,), bool
         Where an airglow line may have left something.
+    meta : mapping
+        The spectrum's own.
     """
 
     star_id: str
@@ -77,6 +89,7 @@ class Observation:
     n_replaced: int
     grid: Grid
     at_sky: np.ndarray
+    meta: Mapping[str, MetaValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,16 +99,30 @@ class Operators:
     model: LabelModel
     settings: PreparationSettings
     smoothing: dict[Grid, tuple[csr_array, np.ndarray]] = field(default_factory=dict)
-    complete: dict[tuple[Grid, float], Resampler] = field(default_factory=dict)
+    complete: dict[tuple[Grid, float, Arms], Resampler] = field(default_factory=dict)
 
-    def get(self, observation: Observation, velocity: float) -> Resampler:
-        """Operator from an observation to the model's grid and resolution at a velocity in km/s."""
-        key = (observation.grid, velocity)
+    def get(self, observation: Observation, velocity: float, arms: Arms = ONE_ARM) -> Resampler:
+        """Operator from an observation to the model's grid and resolution at a velocity in km/s, the blue arm's."""
+        from scipy.sparse import vstack
+
+        key = (observation.grid, velocity, arms)
         if key not in self.complete:
-            rest = shifted(observation.wave, "vacuum", velocity, self.model.frame)
             smoothing, _ = self._smoothing(observation)
-            self.complete[key] = Resampler(rebinning_matrix(rest, self.model.wave) @ smoothing)
+            matrix = self._rebinning(observation, velocity)
+            if arms.velocity:
+                red = self._rebinning(observation, velocity + arms.velocity)
+                first = int(self.red_part(velocity, arms).argmax())
+                matrix = vstack([matrix[:first], red[first:]], format="csr")
+            self.complete[key] = Resampler(matrix @ smoothing)
         return self.complete[key]
+
+    def red_part(self, velocity: float, arms: Arms) -> np.ndarray:
+        """Tell which pixels of the model's grid a star at a velocity has from the red arm, shape (n_pix,), bool."""
+        split = shifted(np.array([arms.split]), "vacuum", velocity, self.model.frame)
+        return np.asarray(self.model.wave >= split)
+
+    def _rebinning(self, observation: Observation, velocity: float) -> csr_array:
+        return rebinning_matrix(shifted(observation.wave, "vacuum", velocity, self.model.frame), self.model.wave)
 
     def coarser(self, observation: Observation) -> np.ndarray:
         """Where the observation is coarser than the model, shape (n_pix,), bool."""
@@ -200,6 +227,7 @@ def observe(spectrum: StarSpectrum, model: LabelModel, settings: PreparationSett
         n_replaced=int(replaced.sum()),
         grid=(hash(spectrum.wave.tobytes()), hash(fwhm.tobytes()), hash(spectrum.frame)),
         at_sky=at_sky,
+        meta=spectrum.meta,
     )
 
 
@@ -213,7 +241,11 @@ def _outside_limits(air: np.ndarray, good: np.ndarray, settings: PreparationSett
 
 
 def prepare(
-    observations: Sequence[Observation], velocities: np.ndarray, model: LabelModel, operators: Operators
+    observations: Sequence[Observation],
+    velocities: np.ndarray,
+    model: LabelModel,
+    operators: Operators,
+    arms: Sequence[Arms] = (),
 ) -> Prepared:
     """Bring a batch of observations to rest, to the model's resolution and grid, and to its pseudo-continuum.
 
@@ -225,18 +257,20 @@ def prepare(
     model : LabelModel
     operators : Operators
         Kept by the caller between calls.
+    arms : sequence of Arms
+        One for each observation whose red part has a velocity of its own; without any, none has.
     """
     velocity = np.round(np.asarray(velocities, float) / VELOCITY_STEP) * VELOCITY_STEP
     shape = (len(observations), model.wave.size)
     flux, ivar = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     reason = np.zeros(shape, np.uint16)
     unfitted, coarser, at_sky = np.zeros(shape, bool), np.zeros(shape, bool), np.zeros(shape, bool)
-    groups: dict[tuple[Grid, float], list[int]] = defaultdict(list)
+    groups: dict[tuple[Grid, float, Arms], list[int]] = defaultdict(list)
     for index, observation in enumerate(observations):
-        groups[observation.grid, float(velocity[index])].append(index)
-    for (_, speed), members in groups.items():
+        groups[observation.grid, float(velocity[index]), arms[index] if arms else ONE_ARM].append(index)
+    for (_, speed, pair), members in groups.items():
         batch = [observations[i] for i in members]
-        resampler = operators.get(batch[0], speed)
+        resampler = operators.get(batch[0], speed, pair)
         flux[members], ivar[members] = resampler.apply(
             np.array([o.flux for o in batch]), np.array([o.ivar for o in batch])
         )

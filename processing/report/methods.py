@@ -104,6 +104,11 @@ def _fit(settings: Settings, model: LabelModel) -> list[str]:
     ]
     if settings.fit.abundance_prior > 0:
         sentences.append(f"Every [X/Fe] had a Gaussian prior of {settings.fit.abundance_prior:g} dex.")
+    for name, mean, sigma in settings.fit.priors:
+        info = LABELS[name]
+        sentences.append(
+            f"{info.symbol} had a Gaussian prior of {mean:.{info.decimals}f} ± {sigma:.{info.decimals}f} {info.unit}."
+        )
     if settings.fit.held:
         held = ", ".join(f"{LABELS[name].symbol} at {value:g}" for name, value in settings.fit.held)
         sentences.append(f"Held were {held}.")

@@ -64,3 +64,29 @@ def test_labels_at_the_limit_are_named():
     labels[:2] = model.label_max[:2] + 0.1 * span[:2]
     assert at_limit(model, labels, FitSettings()) == model.labels[:2]
     assert at_limit(model, labels, FitSettings(held=((model.labels[0], labels[0]),))) == model.labels[1:2]
+
+
+@pytest.mark.parametrize("choice", [True, 5890.0, "lamost"])
+def test_a_velocity_for_each_arm_takes_the_difference_off(stars_and_fits, choice):
+    """What one velocity smears comes back sharp, and the error of rv is that of the blue part."""
+    stars, one_velocity, model = stars_and_fits
+    stars = [replace(star, meta={"instrument": "LAMOST"}) for star in stars[:8]]
+    fits = fit_labels(stars, model, Settings(fit=FitSettings(velocity_per_arm=choice)))
+    differences, errors = np.array([arm_difference(fit) for fit in fits]).T
+    assert np.abs((differences - np.tile([0.0, 40.0], 4)) / errors).max() < 3.5
+    assert np.abs([fit.arms_velocity for fit in fits] - differences).max() < 3.0
+    assert np.abs([(fit.rv - 20.0) / fit.rv_err for fit in fits]).max() < 3.5
+    for fit, smeared in list(zip(fits, one_velocity, strict=False))[1::2]:
+        assert fit.red_chi2 < smeared.red_chi2 - 0.02
+        assert fit.rv_err > smeared.rv_err / smeared.error_scale
+
+
+def test_one_arm_stays_one(stars_and_fits):
+    stars, one_velocity, model = stars_and_fits
+    red_only = [replace(star, ivar=np.where(star.wave < 5800, 0, star.ivar)) for star in stars[:1]]
+    settings = Settings(fit=FitSettings(velocity_per_arm=True))
+    (fit,), (same,) = (fit_labels(red_only, model, choice) for choice in (settings, Settings()))
+    assert np.isnan(fit.arms_velocity)
+    np.testing.assert_allclose(fit.values, same.values)
+    (elsewhere,) = fit_labels(stars[1:2], model, Settings(fit=FitSettings(velocity_per_arm="lamost")))
+    np.testing.assert_allclose(elsewhere.values, one_velocity[1].values, rtol=1e-4, atol=1e-3)
