@@ -12,12 +12,14 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QFormLayout,
+    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
+    QScrollArea,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -92,6 +94,10 @@ class RunDialog(QDialog):
         self.choices = RunChoices(cube=document.cube_path is not None)
         self.choices.failed.connect(self._on_failed)
         self.choices.hide()
+        self.folded = QScrollArea(widgetResizable=True)
+        self.folded.setFrameShape(QFrame.Shape.NoFrame)
+        self.folded.setWidget(self.choices)
+        self.folded.hide()
         self.fold = QToolButton()
         self.fold.setCheckable(True)
         self.fold.setText("Advanced")
@@ -121,7 +127,7 @@ class RunDialog(QDialog):
         column.addWidget(_headline(title))
         column.addLayout(form)
         column.addWidget(self.fold, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addWidget(self.choices)
+        column.addWidget(self.folded, 1)
         column.addWidget(self.replace)
         column.addWidget(self.note)
         column.addLayout(buttons)
@@ -146,7 +152,16 @@ class RunDialog(QDialog):
     def _on_fold(self, unfolded: bool) -> None:
         self.fold.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
         self.choices.setVisible(unfolded)
-        self.adjustSize()
+        self.folded.setVisible(unfolded)
+        self.folded.setMinimumHeight(120 if unfolded else 0)
+        if (layout := self.layout()) is not None:
+            layout.activate()
+        room = self.screen().availableGeometry()
+        wanted = self.sizeHint().height()
+        if unfolded:
+            wanted += self.choices.sizeHint().height() - self.folded.sizeHint().height()
+        self.resize(self.width(), min(wanted, room.height() - 5 * GRID))
+        self.move(self.x(), max(room.top(), min(self.y(), room.bottom() - self.height() - 4 * GRID)))
 
     @Slot(str)
     def _on_failed(self, sentence: str) -> None:

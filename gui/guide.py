@@ -39,7 +39,7 @@ class GuideDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("User guide")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(900, 640)
+        self.resize(QSize(900, 640).boundedTo(self.screen().availableSize() * 0.9))
         self.search = QLineEdit(placeholderText="Search the guide")
         self.search.setAccessibleName("Search the guide")
         self.search.setClearButtonEnabled(True)

@@ -308,7 +308,7 @@ class MainWindow(QMainWindow):
         """Put cubes with their lists into the queue, each to write into a folder beside it."""
         for cube, stars in pairs:
             self.runs.add(Task(cube, stars, (), beside(cube)))
-        self.workspaces.docks["queue"].show()
+        self.workspaces.bring("queue")
 
     @Slot(object)
     def show_task(self, task: Task) -> None:

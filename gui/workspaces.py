@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal, Slot
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from gui.main_window import MainWindow
     from gui.panels.planner import PlannerPanel
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 SHOWN = {
     "look": ("image", "spectrum", "stars", "diagrams"),
     "explore": ("diagrams", "spectrum", "stars", "labels"),
@@ -93,7 +94,17 @@ class Workspaces(QObject):
         dock.setObjectName(name)
         dock.setWidget(widget)
         self.docks[name] = dock
+        dock.toggleViewAction().triggered.connect(partial(self._on_toggled, name))
         return dock
+
+    def _on_toggled(self, name: str) -> None:
+        if not self.docks[name].isHidden():
+            self.bring(name)
+
+    def bring(self, name: str) -> None:
+        """Show a panel in this workspace, before those it shares its place with."""
+        self.docks[name].show()
+        self.docks[name].raise_()
 
     def _make_planner(self) -> None:
         if self._planner is None:
@@ -190,8 +201,8 @@ class Workspaces(QObject):
             window.splitDockWidget(docks[first], docks[second], across)
             window.addDockWidget(bottom, docks[low[0]])
             window.splitDockWidget(docks[low[0]], docks[low[1]], across)
-            for other in ("psf", "queue", "log"):
-                window.splitDockWidget(docks[low[0]], docks[other], across)
+            for other in ("psf", "queue", "log"):  # side by side they would need a wider screen than many have
+                window.tabifyDockWidget(docks[low[1]], docks[other])
             for other in ("compare", "repeats", "cuts"):
                 window.tabifyDockWidget(docks["diagrams"], docks[other])
         for rest in docks:
@@ -210,8 +221,7 @@ class Workspaces(QObject):
     def reveal(self, name: str, checked: bool = True) -> None:
         """Show a panel that stands behind the diagrams of the Explore workspace."""
         self.show("explore")
-        self.docks[name].show()
-        self.docks[name].raise_()
+        self.bring(name)
 
     @Slot(object)
     def _use_factors(self, factors: dict[str, float]) -> None:
@@ -222,8 +232,11 @@ class Workspaces(QObject):
 
     @Slot()
     def show_log(self) -> None:
-        """Show the log beside the stars."""
-        self.docks["log"].setVisible(not self.docks["log"].isVisible())
+        """Show the log, or put it away."""
+        if self.docks["log"].isVisible():
+            self.docks["log"].hide()
+        else:
+            self.bring("log")
 
     @Slot()
     def _on_maximise(self) -> None:
