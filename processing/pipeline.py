@@ -201,7 +201,7 @@ class _Run:
             spectra, notes = scale_to_list(extraction.spectra, stars.mag_name)
             extraction = replace(extraction, spectra=spectra)
             self.notes += notes
-        if stars is not None:
+        if stars is not None and stars.known:
             extraction = replace(extraction, spectra=stars.told(extraction.spectra))
         self.session.set_info("magnitude", stars.mag_name if stars else "instrumental")
         images = {"white": overview.white, "residual": extraction.residual}

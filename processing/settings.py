@@ -187,9 +187,10 @@ class FitSettings:
     priors: tuple[tuple[str, float, float], ...] = ()
     """Gaussian priors on labels: name, mean and standard deviation, as [["teff", 5200.0, 100.0]]. They hold for stars
     for which the star list has none of their own: columns teff_phot, teff_phot_err, logg_phot, logg_phot_err."""
-    velocity_per_arm: bool | Literal["lamost"] | float = False
-    """Fit a velocity of its own to the part of a spectrum redward of 5900 A, or of the wavelength given (Angstrom in
-    air); rv is then that of the blue part. "lamost": in spectra of LAMOST alone, whose arms differ by some 10 km/s."""
+    velocity_per_arm: bool | Literal["lamost"] | float = "lamost"
+    """Fit a velocity and an error scale of its own to the part of a spectrum redward of 5900 A, or of the wavelength
+    given (Angstrom in air), and leave out 50 A on either side; rv is then that of the blue part. "lamost": in spectra
+    of LAMOST alone, whose arms differ by some 10 km/s."""
     max_iterations: int = 40
     batch: int = 256
     """Spectra fitted side by side."""

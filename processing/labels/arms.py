@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from processing.preparation.air import SPEED_OF_LIGHT, in_frame, shifted
+from processing.preparation.masks import DICHROIC
 from processing.preparation.prepare import ONE_ARM, VELOCITY_STEP, Arms, Observation
 from processing.settings import FitSettings
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 DIVISION = 5900.0
 """Angstrom in air: where surveys with two arms divide the light."""
+SEAM = 50.0
+"""Angstrom on either side of the division where the arms have little light and are stitched together."""
 FEWEST = 150
 """Fitted pixels that each part must have."""
 WIDTH = 20.0
@@ -24,12 +28,24 @@ _STEPS, _LONGEST, _CLOSE = 8, 60.0, 0.05
 
 
 def arms_of(star: Observation, settings: FitSettings) -> Arms:
-    """Return where a star's red arm begins, if it may have a velocity of its own."""
+    """Return where a star's red arm begins, if it may have a velocity of its own and both have pixels enough."""
     choice = settings.velocity_per_arm
     if choice == "lamost":
         choice = "lamost" in str(star.meta.get("instrument", "")).lower()
-    split = DIVISION if choice is True else float(choice)
-    return Arms(float(in_frame(np.array([split]), "air", "vacuum")[0])) if split else ONE_ARM
+    if not choice:
+        return ONE_ARM
+    split = float(in_frame(np.array([DIVISION if choice is True else choice]), "air", "vacuum")[0])
+    parts = [star.wave[star.ivar > 0] < split, star.wave[star.ivar > 0] >= split]
+    return Arms(split) if min(part.sum() for part in parts) >= FEWEST else ONE_ARM
+
+
+def without_seam(star: Observation, arms: Arms) -> Observation:
+    """Leave out what lies within `SEAM` of the seam between two arms."""
+    seam = np.abs(star.wave - arms.split) < SEAM
+    if not seam.any():
+        return star
+    reason = star.reason | np.where(seam, DICHROIC, 0).astype(np.uint16)
+    return replace(star, ivar=np.where(seam, 0.0, star.ivar), reason=reason)
 
 
 def remeasured(arms: Arms, red: np.ndarray, residual: np.ndarray, slope: np.ndarray, weight: np.ndarray) -> Arms:

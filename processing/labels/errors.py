@@ -75,11 +75,11 @@ class Design:
         return np.asarray(_inverse(weighted.T @ jacobian + self.prior)[: self.kept] @ weighted.T)
 
     def propagated(
-        self, resampler: Resampler, good: np.ndarray, variance: np.ndarray, continuum: np.ndarray, error_scale: float
+        self, resampler: Resampler, good: np.ndarray, variance: np.ndarray, continuum: np.ndarray
     ) -> np.ndarray:
-        """Covariance A^-1 (s^2 J^T W K V K^T W J + P) A^-1 with A = J^T W J + P.
+        """Covariance A^-1 (J^T W K V K^T W J + P) A^-1 with A = J^T W J + P.
 
-        K resamples, degrades and divides by the pseudo-continuum; V holds the raw variances of the input's pixels,
+        K resamples, degrades and divides by the pseudo-continuum; V holds the variances of the input's pixels,
         which are independent there. For a fit weighted with the true covariance it is the formal one.
 
         Parameters
@@ -88,11 +88,9 @@ class Design:
         good : ndarray, shape (n_wave,), bool
             Input pixels that were used.
         variance : ndarray, shape (n_wave,)
-            Their raw variances.
+            Their variances, rescaled by what the fit left over.
         continuum : ndarray, shape (n_pix,)
             What the resampled flux was divided by.
-        error_scale : float
-            s, by which the raw errors are too small.
         """
         jacobian = self.jacobian.astype(float)
         weighted = jacobian * self.weight[:, None]
@@ -101,7 +99,7 @@ class Design:
         weighted[used] /= continuum[used, None]
         back = resampler.adjoint(weighted, good)
         spread = (back * variance[:, None]).T @ back
-        return inverse @ (error_scale**2 * spread + self.prior) @ inverse.T
+        return inverse @ (spread + self.prior) @ inverse.T
 
 
 def inverse_root(fisher: np.ndarray) -> np.ndarray:

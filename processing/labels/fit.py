@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from processing.labels.arms import WIDTH, arms_of, remeasured
+from processing.labels.arms import WIDTH, arms_of, remeasured, without_seam
 from processing.labels.errors import Design, robust_scale
 from processing.labels.held import bounds, ranges
 from processing.labels.marquardt import Problem, Solution, minimise
@@ -137,7 +137,9 @@ class Batch:
         operators: Operators,
         cancelled: CancelCheck,
     ) -> None:
-        self.stars, self.model, self.settings = stars, model, settings
+        self.arms = [arms_of(star, settings.fit) for star in stars]
+        self.stars = [without_seam(star, arms) for star, arms in zip(stars, self.arms, strict=True)]
+        self.model, self.settings = model, settings
         self.operators, self.cancelled = operators, cancelled
         reached = operators.reached(stars[0])
         self.reached = reached
@@ -146,8 +148,7 @@ class Batch:
         self.prior = StarPriors.of([star.meta for star in stars], model.labels, settings.fit)
         self.low, self.high = bounds(model, settings.fit)
         self.ranges = ranges(model, settings.fit)
-        self.inflation = np.ones(len(stars))
-        self.arms = [arms_of(star, settings.fit) for star in stars]
+        self.inflation = np.ones((len(stars), model.wave.size), np.float32)
         self.emission = near_emission_line(model.wave, model.frame)
 
     def fit(self, at_zero: Prepared) -> list[LabelFit]:
@@ -182,19 +183,21 @@ class Batch:
         self.best = self.ratio * self.emulator.network.flux(labels)
         residual = np.where(self.weight > 0, self.prepared.flux - self._shifted_best(shift), 0.0)
         scaled = np.sqrt(self.weight) * residual
-        scale = np.clip(robust_scale(scaled, self.weight > 0), 0.2, 20.0)
+        scale = np.clip(self._scales(scaled, self.weight > 0), 0.2, 20.0)
         self.inflation *= scale
         if not last:
             self._tell_arms_apart(residual)
-            self._leave_out(find_outliers(residual, scaled / scale[:, None], self.emission, self.prepared.at_sky))
+            self._leave_out(find_outliers(residual, scaled / scale, self.emission, self.prepared.at_sky))
 
     def results(self, labels: np.ndarray, shift: np.ndarray, converged: np.ndarray) -> list[LabelFit]:
         """Gather the fits that ended at these labels and residual velocities."""
         self.best = self._shifted_best(shift)
         deviation = (self.prepared.flux - self.best) * np.sqrt(self.prepared.ivar)
-        scale = robust_scale(deviation, self.prepared.ivar > 0)
+        good = self.prepared.ivar > 0
+        scale, parts = robust_scale(deviation, good), self._scales(deviation, good)
         return [
-            self._result(i, labels[i], float(shift[i]), float(scale[i]), bool(converged[i])) for i in range(len(labels))
+            self._result(i, labels[i], float(shift[i]), float(scale[i]), parts[i], bool(converged[i]))
+            for i in range(len(labels))
         ]
 
     def _leave_out(self, found: np.ndarray) -> None:
@@ -202,6 +205,14 @@ class Batch:
         for i in np.flatnonzero(found.any(axis=1)):
             velocity = float(self.prepared.velocity[i])
             self.stars[i] = without(self.stars[i], found[i], self.model.wave, self.model.frame, velocity)
+
+    def _scales(self, scaled: np.ndarray, good: np.ndarray) -> np.ndarray:
+        """Robust widths (n, 1) of scaled residuals (n, n_pix); (n, n_pix) where a star has two arms, each its own."""
+        if not any(np.isfinite(arms.split) for arms in self.arms):
+            return robust_scale(scaled, good)[:, None]
+        red = np.array([self._red(i) for i in range(len(self.arms))])
+        blue, other = (robust_scale(scaled, good & part)[:, None] for part in (~red, red))
+        return np.where(red, other, blue)
 
     def _tell_arms_apart(self, residual: np.ndarray) -> None:
         """Improve the velocities of red arms by what is left over, (n, n_pix)."""
@@ -229,7 +240,7 @@ class Batch:
         ivar = self.prepared.ivar.astype(float)
         variance = np.divide(1.0, ivar, out=np.ones_like(ivar), where=ivar > 0)
         variance += np.square(self.model.scatter) + np.square(RATIO_UNCERTAINTY * (self.ratio - 1.0))
-        variance *= np.square(self.inflation)[:, None]
+        variance *= np.square(self.inflation)
         return np.where(ivar > 0, 1.0 / variance, 0.0).astype(np.float32)
 
     def _first_guesses(self) -> list[np.ndarray]:
@@ -262,7 +273,9 @@ class Batch:
         """Best-fitting models with their residual velocities (n,), shape (n, n_pix)."""
         return self.best + shift[:, None].astype(np.float32) * self.emulator.velocity_derivative(self.best)
 
-    def _result(self, i: int, labels: np.ndarray, shift: float, scale: float, converged: bool) -> LabelFit:
+    def _result(
+        self, i: int, labels: np.ndarray, shift: float, scale: float, parts: np.ndarray, converged: bool
+    ) -> LabelFit:
         """Gather one star's fit."""
         star, prepared, model = self.stars[i], self.prepared, self.model
         fitted = prepared.ivar[i] > 0
@@ -284,7 +297,8 @@ class Batch:
         in_scope, sentences = describe(model, labels, flux, best, error, fitted)
         if not converged:
             sentences.append("The fit did not converge.")
-        scaled = design.propagated(resampler, good, variance, prepared.continuum[i], self._noise_scale(i, scale))
+        noise = np.where(star.wave < arms.split, *(self._noise_scale(i, float(parts[k])) for k in (0, -1)))
+        scaled = design.propagated(resampler, good, variance * noise**2, prepared.continuum[i])
         own, separate = None, np.isfinite(arms.split)
         if self.error is not None:
             gain = design.gain()

@@ -18,7 +18,7 @@ from processing.labels.fit import LabelFit, fit_labels
 from processing.labels.gradients import check_gradients
 from processing.labels.joint import JointFit, fit_joint
 from processing.labels.model_file import load_model
-from processing.settings import PreparationSettings, Settings
+from processing.settings import FitSettings, PreparationSettings, Settings
 from processing.spectrum import StarSpectrum
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "stars" / "lamost.npz"
@@ -43,10 +43,12 @@ def main() -> None:
     in_scope = np.array([fit.in_scope and fit.converged for fit in fits])
     print(f"{in_scope.sum()} of {len(spectra)} spectra are in the scope of model {model.name} {model.version}\n")
     show("as a run does", collect(fits, star, in_scope))
+    single = fit_labels(spectra, model, Settings(fit=FitSettings(velocity_per_arm=False)))
+    show(".. with one velocity and one error scale for both arms", collect(single, star, in_scope))
     show(".. over X_err_cal, which holds the network's own error too", collect(fits, star, in_scope, total=True))
     arms = [[part(s, 0, ARMS), part(s, ARMS, np.inf)] for s in spectra]
     by_arm = collect(fit_joint(arms, model, gap), star, in_scope)
-    show(".. with a velocity and an error scale for each arm, without the gap between them", by_arm)
+    show(".. with the arms as two spectra of one star, without the gap between them", by_arm)
     show("   and with one factor per label from the other stars", by_arm, calibrated=True)
     show(
         "as a run does, with one factor per label from the other stars", collect(fits, star, in_scope), calibrated=True

@@ -14,6 +14,7 @@ from processing.labels.arms import arm_difference
 from processing.labels.fit import fit_labels
 from processing.labels.held import at_limit
 from processing.labels.model_file import load_model
+from processing.preparation.air import SPEED_OF_LIGHT
 from processing.settings import FitSettings, Settings
 
 GIANT = (4600.0, 2.3, -0.3, 1.5)
@@ -79,6 +80,25 @@ def test_a_velocity_for_each_arm_takes_the_difference_off(stars_and_fits, choice
     for fit, smeared in list(zip(fits, one_velocity, strict=False))[1::2]:
         assert fit.red_chi2 < smeared.red_chi2 - 0.02
         assert fit.rv_err > smeared.rv_err / smeared.error_scale
+        seam = np.abs(fit.wave * (1 + fit.rv / SPEED_OF_LIGHT) - fit.arms_split) < 45
+        assert seam.any()
+        assert (fit.ivar[seam] == 0).all()
+
+
+def test_each_arm_has_its_own_error_scale(stars_and_fits):
+    """Where the red errors are three times too small, the red arm weighs and counts as if they were right."""
+    stars, _, model = stars_and_fits
+    rng = np.random.default_rng(4)
+    settings = Settings(fit=FitSettings(velocity_per_arm=True))
+    noisy = [
+        replace(star, flux=(star.flux + (star.wave > 5900) * 8**0.5 * star.error * rng.normal(size=star.wave.size)))
+        for star in stars[::2]
+    ]
+    honest = [replace(star, ivar=np.where(star.wave > 5900, star.ivar / 9, star.ivar)) for star in noisy]
+    for fit, right in zip(fit_labels(noisy, model, settings), fit_labels(honest, model, settings), strict=True):
+        errors = right.errors_scaled()[:3]
+        assert fit.errors_scaled()[:3] == pytest.approx(errors, rel=0.15)
+        assert (np.abs(fit.values - right.values)[:3] < 0.3 * errors).all()
 
 
 def test_one_arm_stays_one(stars_and_fits):
