@@ -220,7 +220,7 @@ class Document(QObject):
         for reader in self._readers:
             reader.forget()
         if self._overview_job is not None and not keep_cube:
-            self._overview_job.shut_down()
+            self._runner.drop(self._overview_job)
             self._overview_job = None
         if self.cube is not None and not keep_cube:
             self.cube.close()

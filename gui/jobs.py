@@ -217,6 +217,11 @@ class JobRunner(QObject):
         for job in self._jobs:
             job.cancel()
 
+    def drop(self, job: Job) -> None:
+        """End a job whose result nobody wants any more, and forget it."""
+        job.shut_down()
+        self._forget(job)
+
     def shut_down(self) -> None:
         """Cancel every job and wait until the last thread is gone."""
         self.cancel_all()
@@ -227,7 +232,11 @@ class JobRunner(QObject):
     @Slot()
     def _on_ended(self) -> None:
         job = self.sender()
-        if isinstance(job, Job) and job in self._jobs:
+        if isinstance(job, Job):
+            self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        if job in self._jobs:
             self._jobs.remove(job)
             self.ended.emit(job)
             job.deleteLater()

@@ -123,6 +123,25 @@ def test_shutting_down_waits_and_tells_nobody(runner: JobRunner, qtbot: QtBot) -
     assert listener.got == []
 
 
+def test_a_dropped_job_is_forgotten(runner: JobRunner, qtbot: QtBot) -> None:
+    entered, listener = threading.Event(), Listener()
+
+    def wait(*, progress: Progress, cancelled: CancelCheck) -> None:
+        entered.set()
+        while not cancelled():
+            pass
+
+    job = runner.start("Waiting", wait, succeeded=listener.take, cancelled=listener.take)
+    assert entered.wait(WAIT / 1000)
+    with qtbot.waitSignal(runner.ended, timeout=WAIT) as told:
+        runner.drop(job)
+    assert told.args == [job]
+    assert runner.jobs == ()
+    with qtbot.waitSignal(job.destroyed, timeout=WAIT):
+        pass
+    assert listener.got == []
+
+
 def test_progress_is_reported_but_not_for_every_step(runner: JobRunner, qtbot: QtBot) -> None:
     reports: list[tuple[float, str]] = []
 
