@@ -79,7 +79,7 @@ def _extracted(run: RunInputs, settings: Settings, cancelled: CancelCheck) -> bo
     """Tell whether an earlier run left all of this extraction: its session must stay as it is, for the fit to go on."""
     if not run.session.exists() or not run.output("sources.csv").exists():
         return False
-    key = extraction_key(describe(run, None, cancelled), settings)
+    key = extraction_key(describe(run, cancelled=cancelled), settings)
     with Session.open(run.session, read_only=True) as session:
         stage = session.stage("extraction")
         return stage is not None and stage.done and stage.key == key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -77,8 +77,8 @@ def run(
     Cancelled
         If the user wants so; the session keeps what was finished.
     """
-    model, path = _load_model(settings)
-    with _Run.open(inputs, settings, path, overwrite, progress, cancelled) as work:
+    model, files = _load_model(settings)
+    with _Run.open(inputs, settings, files, overwrite, progress, cancelled) as work:
         spectra = work.extraction(part(progress, 0.0, 0.75))
         fits = work.fits(spectra, model, part(progress, 0.75, 0.95))
         return work.results(spectra, fits, model, part(progress, 0.95, 1.0))
@@ -93,8 +93,8 @@ def fit_only(
     cancelled: CancelCheck = never,
 ) -> RunResult:
     """Take spectra that exist already to a catalogue; otherwise as `run`."""
-    model, path = _load_model(settings)
-    with _Run.open(inputs, settings, path, overwrite, progress, cancelled) as work:
+    model, files = _load_model(settings)
+    with _Run.open(inputs, settings, files, overwrite, progress, cancelled) as work:
         spectra = work.reading(part(progress, 0.0, 0.1))
         fits = work.fits(spectra, model, part(progress, 0.1, 0.95))
         return work.results(spectra, fits, model, part(progress, 0.95, 1.0))
@@ -109,19 +109,18 @@ def extract_only(
     cancelled: CancelCheck = never,
 ) -> RunResult:
     """Take a cube and a star list to spectra; a later `run` with the same inputs starts from them."""
-    with _Run.open(inputs, settings, None, overwrite, progress, cancelled) as work:
+    with _Run.open(inputs, settings, (), overwrite, progress, cancelled) as work:
         spectra = work.extraction(part(progress, 0.0, 0.95))
         return work.results(spectra, (), None, part(progress, 0.95, 1.0))
 
 
-def _load_model(settings: Settings) -> tuple[LabelModel, Path]:
+def _load_model(settings: Settings) -> tuple[LabelModel, list[Path]]:
     """Load the model first of all: a wrong name or cut must not cost an extraction."""
-    from processing.labels.model_file import find_model, load_model
+    from processing.labels.model_file import load_model, model_files
 
     for text in settings.catalogue.cuts:
         Condition.parse(text)
-    path = find_model(settings.fit.model)
-    return load_model(settings.fit.model), path
+    return load_model(settings.fit.model), model_files(settings.fit.model)
 
 
 @dataclass
@@ -141,14 +140,14 @@ class _Run:
         cls,
         inputs: RunInputs,
         settings: Settings,
-        model: Path | None,
+        models: Sequence[Path],
         overwrite: bool,
         progress: Progress,
         cancelled: CancelCheck,
     ) -> Iterator[_Run]:
         """Check inputs and outputs, open the session, and log how the run ends."""
         progress(0.0, "Checking the input files")
-        files = describe(inputs, model, cancelled)
+        files = describe(inputs, models, cancelled)
         with open_project(inputs, files, settings, overwrite) as session:
             try:
                 yield cls(inputs, settings, session, cancelled)

@@ -74,7 +74,7 @@ def _stem(path: Path) -> str:
     return name or "stellacube"
 
 
-def describe(inputs: RunInputs, model: Path | None, cancelled: CancelCheck = never) -> tuple[InputFile, ...]:
+def describe(inputs: RunInputs, models: Sequence[Path] = (), cancelled: CancelCheck = never) -> tuple[InputFile, ...]:
     """Return size and fingerprint of every input file.
 
     Raises
@@ -88,7 +88,7 @@ def describe(inputs: RunInputs, model: Path | None, cancelled: CancelCheck = nev
         raise StellacubeError("There is nothing to do: neither a cube nor spectra were given.")
     roles: list[tuple[str, Path | None]] = [("cube", inputs.cube), ("stars", inputs.stars)]
     roles += [("spectra", path) for path in spectrum_files(inputs.spectra)]
-    roles += [("model", model)]
+    roles += [("model", path) for path in models]
     files = []
     for role, path in roles:
         stop_if(cancelled)

@@ -102,7 +102,12 @@ class GradientSpectra:
 
 
 def gradient_spectra(fit: LabelFit, model: LabelModel) -> GradientSpectra:
-    """Return the gradients that `check_gradients` compares, of one star with labels."""
+    """Return the gradients that `check_gradients` compares, of one star with labels.
+
+    Of a mixture those of the network that weighs more.
+    """
+    if model.companion is not None and fit.poor_weight >= 0.5:
+        model = model.companion
     comparison = _Comparison(model, _resolution(fit, model))
     network = comparison.emulator.network.hidden(fit.values[None])[1][0].T @ comparison.emulator.network.basis.T
     if not model.templates.names:

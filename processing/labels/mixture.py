@@ -58,7 +58,7 @@ def fit_and_check(
     others = one([spectra[i] for i in chosen.tolist()], model.companion, part(progress, 0.5, 1.0))
     for i, other in zip(chosen.tolist(), others, strict=True):
         if np.isfinite(other.values).all():
-            fits[i] = mix(fits[i], other, float(weight[i]))
+            fits[i] = replace(mix(fits[i], other, float(weight[i])), poor_weight=float(weight[i]))
     return fits
 
 

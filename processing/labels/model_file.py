@@ -122,6 +122,14 @@ def find_model(name: str | Path) -> Path:
     raise StellacubeError(f"There is no model file {text}.", f"Give the path of a model file. {known}")
 
 
+def model_files(name: str | Path) -> list[Path]:
+    """Return the paths of all files that `load_model` reads: two for ``a+a-mp``."""
+    first, plus, second = str(name).partition("+")
+    if plus and not Path(name).expanduser().is_file():
+        return [find_model(first), find_model(second or "+")]
+    return [find_model(name)]
+
+
 def save_model(model: LabelModel, path: str | Path) -> Path:
     """Write a model file that `load_model` reads back unchanged; returns its path.
 

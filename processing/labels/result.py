@@ -67,6 +67,8 @@ class LabelFit:
         Of `wave`.
     covariance_model : ndarray, shape (n_label + 1, n_label + 1), or None
         Of the labels and rv, from the model's own error (`processing.labels.model_error`); None where it is unknown.
+    poor_weight : float
+        Weight of a mixture's metal-poor network (`processing.labels.mixture`).
     prior : str
         Gaussian priors besides those on abundances, as ``teff 5200+-100``.
     arms_velocity, arms_split : float
@@ -103,6 +105,7 @@ class LabelFit:
     grad_distance: float = float("nan")
     frame: Frame = "air"
     covariance_model: np.ndarray | None = None
+    poor_weight: float = 0.0
     prior: str = ""
     arms_velocity: float = float("nan")
     arms_split: float = float("nan")

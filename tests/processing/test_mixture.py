@@ -9,6 +9,7 @@ import pytest
 
 from processing.errors import StellacubeError
 from processing.labels.fit import fit_labels
+from processing.labels.gradients import gradient_spectra
 from processing.labels.mixture import fit_and_check, mix, poor_weight
 from processing.labels.model_file import load_model
 from processing.settings import Settings
@@ -50,6 +51,16 @@ def test_errors_of_a_mixture_lie_between_those_of_its_parts(fits):
         one, both, other = (getattr(fit[1], name)() for fit in (rich, mixed, poor))
         assert (both < 1.01 * np.maximum(one, other)).all()
         assert (both > 0.9 * np.minimum(one, other)).all()
+
+
+def test_gradients_are_those_of_the_network_that_weighs_more(fits):
+    pair = load_model("a+a-mp")
+    assert pair.companion is not None
+    for fit, alone in zip(fits[0], (pair, None, pair.companion), strict=True):
+        network = alone or (pair.companion if fit.poor_weight >= 0.5 else pair)
+        expected = gradient_spectra(fit, replace(network, companion=None)).network
+        np.testing.assert_array_equal(gradient_spectra(fit, pair).network, expected)
+    assert [fit.poor_weight for fit in fits[0]][::2] == [0.0, 1.0]
 
 
 def test_one_bad_fit_flags_the_mixture(fits):

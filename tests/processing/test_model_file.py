@@ -10,7 +10,9 @@ import pytest
 from models import tiny_model
 
 from processing.errors import StellacubeError
-from processing.labels.model_file import find_model, list_models, load_model, save_model
+from processing.labels.model_file import find_model, list_models, load_model, model_files, save_model
+from processing.project import RunInputs, describe, fit_key
+from processing.settings import Settings
 
 
 def test_round_trip(tmp_path: Path):
@@ -112,3 +114,21 @@ def test_shipped_models_load_by_name():
         assert (model.error.real is None) == (name == "physical")
         flux = model.network.flux(model.training_labels)
         assert 0.5 < np.median(flux) < 1.5
+
+
+def test_a_changed_companion_is_another_model(tmp_path):
+    """A run hashes both files of a mixture, and so does not go on with the fits of another companion."""
+    first, second = (tmp_path / f"{name}.npz" for name in ("first", "second"))
+    first.write_bytes(b"1")
+    second.write_bytes(b"2")
+    cube = tmp_path / "cube.fits"
+    cube.write_bytes(b"3")
+    paths = model_files(f"{first}+{second}")
+    assert paths == [first, second]
+    assert model_files("a+a-mp") == [find_model("a"), find_model("a-mp")]
+    assert model_files(first) == [first]
+    before = fit_key(describe(RunInputs(cube=cube), paths), Settings())
+    second.write_bytes(b"4")
+    assert fit_key(describe(RunInputs(cube=cube), paths), Settings()) != before
+    second.write_bytes(b"2")
+    assert fit_key(describe(RunInputs(cube=cube), paths), Settings()) == before
