@@ -104,7 +104,7 @@ def _check(spectrum: StarSpectrum, fit: LabelFit, model: LabelModel, settings: S
     if good * _best_correlation(spectrum, fit) <= fit.corr_flux < good:
         reasons.append(f"noise hides the lines: flux and best fit correlate by {fit.corr_flux:.2f}")
     apart, error = arm_difference(fit)
-    if abs(apart) > max(MAX_ARMS, ARMS_SIGMA * error):
+    if np.isnan(fit.arms_split) and abs(apart) > max(MAX_ARMS, ARMS_SIGMA * error):
         reasons.append(f"the red part recedes {apart:+.0f} km/s faster than the blue one")
     if meta.get("multistar"):
         reasons.append("more than one star shares the spectrum")

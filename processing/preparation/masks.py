@@ -14,7 +14,7 @@ MASK_NAMES: dict[int, str] = {
     NO_DATA: "no data",
     TELLURIC: "telluric band",
     AO: "notch filter of the laser guide stars",
-    DICHROIC: "dichroic gap of the training spectra",
+    DICHROIC: "dichroic: the training spectra have none there, or two arms meet",
     BALMER: "core of H-alpha or H-beta",
     USER: "user's mask",
     MODEL: "not used by the model",

@@ -83,6 +83,9 @@ def test_a_velocity_for_each_arm_takes_the_difference_off(stars_and_fits, choice
         seam = np.abs(fit.wave * (1 + fit.rv / SPEED_OF_LIGHT) - fit.arms_split) < 45
         assert seam.any()
         assert (fit.ivar[seam] == 0).all()
+    table = build_catalogue(stars, fits, model, ORIGIN).table
+    assert not any("faster than the blue" in reason for reason in table["quality_reason"])
+    assert np.median(table["rv_arms"][1::2]) == pytest.approx(40.0, abs=3.0)
 
 
 def test_each_arm_has_its_own_error_scale(stars_and_fits):
