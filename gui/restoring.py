@@ -46,7 +46,7 @@ def capture(window: MainWindow) -> State:
         "workspace": window.workspaces.current,
         "picture": image.pictures.picture, "limits": image.limits, "colour_ranges": document.colour_ranges,
         "compare": [image.comparison.mode, image.comparison.picture],
-        "field": image.view.box.viewRange(),
+        "field": image.view.box.targetRange(),  # what is seen of it follows from the size of the panel
         "filter": stars.filter.text(), "columns": stars.shown_columns, "sorted": stars.sorted_by,
         "spectrum": spectrum.flux.getViewBox().viewRange()[0],
         "axes": asdict(window.workspaces.diagrams.axes), "colour": window.workspaces.diagrams.menu.colour,

@@ -324,7 +324,17 @@ def show_settings(config: Config = None) -> None:
 
 app.add_typer(models, name="model")
 app.command()(validate)
-for command in (plan, posterior, mask_commands.masks, mask_commands.zap, cut_commands.cuts, report, methods, wcs, subtract):
+for command in (
+    plan,
+    posterior,
+    mask_commands.masks,
+    mask_commands.zap,
+    cut_commands.cuts,
+    report,
+    methods,
+    wcs,
+    subtract,
+):
     app.command(command.__name__)(command)
 catalogue_commands.add_to(app)
 

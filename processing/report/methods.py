@@ -23,6 +23,7 @@ PROFILES = {
     "gaussian": "an elliptical Gaussian profile",
     "double_moffat": "two elliptical Moffat profiles",
     "moffat_gaussian": "an elliptical Moffat and a Gaussian profile",
+    "auto": "an elliptical profile that goes with the instrument's mode",
 }
 TELLURIC = {"wide": "Telluric bands", "narrow": "The cores of telluric bands", "none": ""}
 
@@ -72,6 +73,7 @@ def _extraction(catalogue: Catalogue, settings: Settings) -> list[str]:
         return [f"{spectra} in apertures of {settings.extraction.aperture_radius:g} FWHM, the sky from annuli."]
     sky = {"none": "", "constant": ", together with a constant sky", "patches": ", together with a varying sky"}
     sky["slices"] = ", together with a sky that differs between the slices of the instrument"
+    sky["auto"] = ", together with the sky"  # of several cubes each has its own choice
     return [
         f"{spectra} by fitting the point spread function of all stars at once in every layer"
         f"{sky[settings.solve.sky]}, as described by Kamann et al. (2013).",
