@@ -74,6 +74,8 @@ def main(paths: Sequence[str | Path] = ()) -> int:
     notifications = Notifications()
     notifications.install()
     window = MainWindow(themes, preferences, notifications)
+    # From the event loop: the handler itself may run in the middle of anything.
+    signal.signal(signal.SIGINT, lambda *_: QTimer.singleShot(0, window, window.close))
     window.show()
     autosave = Autosave(window.restorer, preferences, window, state_folder() / "windows")
     if autosave.crashed and not paths:
@@ -83,8 +85,6 @@ def main(paths: Sequence[str | Path] = ()) -> int:
     if paths:
         given = [Path(path).expanduser().absolute() for path in paths]
         QTimer.singleShot(0, window, lambda: window.open_paths(given))
-    # From the event loop: the handler itself may run in the middle of anything.
-    signal.signal(signal.SIGINT, lambda *_: QTimer.singleShot(0, window, window.close))
     heartbeat = QTimer(window)  # gives Python a moment to notice Ctrl+C in the terminal
     heartbeat.timeout.connect(int)
     heartbeat.start(500)

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -323,18 +324,11 @@ def show_settings(config: Config = None) -> None:
 
 
 app.add_typer(models, name="model")
-app.command()(validate)
-for command in (
-    plan,
-    posterior,
-    mask_commands.masks,
-    mask_commands.zap,
-    cut_commands.cuts,
-    report,
-    methods,
-    wcs,
-    subtract,
-):
+others: tuple[Callable[..., None], ...] = (
+    plan, validate, report, methods, posterior, subtract, wcs,
+    mask_commands.masks, mask_commands.zap, cut_commands.cuts,
+)  # fmt: skip
+for command in others:
     app.command(command.__name__)(command)
 catalogue_commands.add_to(app)
 

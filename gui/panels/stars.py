@@ -7,16 +7,16 @@ from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
-    QLabel,
     QLineEdit,
     QMenu,
+    QSizePolicy,
     QTableView,
     QToolButton,
     QVBoxLayout,
 )
 
 from gui.document import Document
-from gui.panels.panel import EmptyState, Panel
+from gui.panels.panel import Elided, EmptyState, Panel
 from gui.panels.range_popup import RangePopup
 from gui.panels.star_model import StarModel
 from gui.selection import Selection
@@ -57,7 +57,8 @@ class StarsPanel(Panel):
         self.finish()
 
     def _build(self) -> None:
-        self.count = QLabel()
+        self.count = Elided()
+        self.count.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self.count.setObjectName("muted")
         self.filter = QLineEdit(placeholderText="Filter: name, or teff < 5000", clearButtonEnabled=True)
         self.filter.setToolTip(FILTER_HELP)
@@ -167,7 +168,7 @@ class StarsPanel(Panel):
         shown = self.model.rowCount()
         text = "" if not total else f"{total:n}" if shown == total else f"{shown:n} of {total:n}"
         several = len(self._selection.chosen)
-        self.count.setText(f"{text}, {several:n} chosen" if several else text)
+        self.count.set_text(f"{text}, {several:n} chosen" if several else text)
 
     @Slot(str)
     def _on_filter(self, text: str) -> None:

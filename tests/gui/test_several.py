@@ -55,7 +55,7 @@ def test_a_lasso_chooses_stars_everywhere(finished, field, qtbot: QtBot) -> None
     assert finished.selection.chosen == chosen
     assert finished.selection.star == chosen[0]
     assert rows_selected(finished) == set(chosen)
-    assert finished.workspaces.stars.count.text().endswith("3 chosen")
+    assert finished.workspaces.stars.count.toolTip().endswith("3 chosen")
     rings = finished.workspaces.image.view._chosen
     np.testing.assert_allclose(np.sort(rings.data["x"]), np.sort(rows.x[1:4]))
     finished.workspaces.diagrams.show_diagram("mg")
