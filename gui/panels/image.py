@@ -242,7 +242,10 @@ class ImagePanel(Panel):
     def _on_other(self, image: ShownImage) -> None:
         self.comparison.image = image
         if self.comparison.mode == "side":
+            x, y = self.view.box.targetRange()
             self._put(self.comparison.view, image, (image.low, image.high))
+            if self.view.image.image is not None:  # the views are linked: a new picture must not show all in both
+                self.view.box.setRange(xRange=x, yRange=y, padding=0)
         elif self.comparison.second:
             self._draw(image)
 
