@@ -167,7 +167,7 @@ def test_stars_appear_while_the_run_goes_on(opened, field, monkeypatch, tmp_path
 
     def stage(cube, stars, spectra, out, replace, settings, *, progress, cancelled):
         half_done(field, path, 2)
-        while not go_on.wait(0.005):
+        while not go_on.wait(0.05):
             stop_if(cancelled)
             progress(0.8, "Fitting")
         return result_of(field.session)
