@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QSize, Qt, Slot
+from PySide6.QtCore import QSize, Qt, Slot
 from PySide6.QtWidgets import QFileDialog, QPushButton, QSplitter, QVBoxLayout
 
 from gui.comparing import ShownComparison, compare_stage, save_comparison_stage
@@ -16,7 +16,7 @@ from gui.jobs import JobRunner
 from gui.notifications import Notifications
 from gui.panels.label_list import LabelList, number, title_of, tool_button
 from gui.panels.panel import Elided, EmptyState, Panel, Segments
-from gui.panels.plot_items import faded, style_plot
+from gui.panels.plot_items import faded, point_at, style_plot
 from gui.selection import Selection
 from gui.theme import GRID, Theme, ThemeManager
 from processing.catalogue.terms import QUANTITIES
@@ -35,8 +35,6 @@ CHOICES = (
     ("snr", "S/N", "Differences against signal-to-noise"),
 )
 AXES = {"fe_h": "[Fe/H]", "teff": "Teff (K)", "snr": "S/N"}
-REACH = 10.0
-"""Pixels within which a click takes a star."""
 
 
 class ComparePanel(Panel):
@@ -226,12 +224,8 @@ class ComparePanel(Panel):
     def _on_clicked(self, event: pg.GraphicsScene.mouseEvents.MouseClickEvent) -> None:
         if self.shown is None or not len(self._x):
             return
-        box = self.view.getViewBox()
-        place: QPointF = box.mapSceneToView(event.scenePos())
-        width, height = (abs(size) or 1.0 for size in box.viewPixelSize())
-        distance = np.hypot((self._x - place.x()) / width, (self._y - place.y()) / height)
-        nearest = int(np.argmin(distance))
-        if distance[nearest] <= REACH:
+        nearest = point_at(self.view.getViewBox(), event.scenePos(), self._x, self._y)
+        if nearest is not None:
             self._selection.set_star(str(self.shown.comparison.star_id[self._rows[nearest]]))
 
     def sizeHint(self) -> QSize:

@@ -18,7 +18,7 @@ from gui.panels.colour_legend import ColourLegend
 from gui.panels.diagram_menu import QUALITY, DiagramMenu
 from gui.panels.drag_box import DragBox
 from gui.panels.panel import EmptyState, Panel, Segments
-from gui.panels.plot_items import faded, style_plot
+from gui.panels.plot_items import faded, point_at, style_plot
 from gui.picture import save_picture
 from gui.selection import Selection
 from gui.star_rows import Column, StarRows
@@ -283,12 +283,8 @@ class DiagramsPanel(Panel):
             return
         if not len(self._y):
             return
-        box = self.view.getViewBox()
-        place: QPointF = box.mapSceneToView(event.scenePos())
-        width, height = (abs(size) or 1.0 for size in box.viewPixelSize())
-        distance = np.hypot((self._x - place.x()) / width, (self._y - place.y()) / height)
-        nearest = int(np.argmin(distance))
-        if distance[nearest] <= REACH:
+        nearest = point_at(self.view.getViewBox(), event.scenePos(), self._x, self._y)
+        if nearest is not None:
             self._selection.set_star(str(rows.star_id[self._rows[nearest]]))
 
     # Saving

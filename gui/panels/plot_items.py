@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QRectF
+from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QColor, QFont, QPainter, QPainterPath
 from PySide6.QtWidgets import QGraphicsPathItem, QStyleOptionGraphicsItem, QWidget
 
@@ -107,6 +107,21 @@ def extent(values: np.ndarray) -> tuple[float, float]:
     return max(float(values.min()), middle - 20 * (middle - low)), min(
         float(values.max()), middle + 20 * (high - middle)
     )
+
+
+REACH = 10.0
+"""Screen points within which a click means a point."""
+
+
+def point_at(box: pg.ViewBox, place: QPointF, x: np.ndarray, y: np.ndarray) -> int | None:
+    """Return which of the points (x, y) a click at `place` of the scene means; None where none is near."""
+    if not len(x):
+        return None
+    at: QPointF = box.mapSceneToView(place)
+    width, height = (abs(size) or 1.0 for size in box.viewPixelSize())
+    distance = np.hypot((x - at.x()) / width, (y - at.y()) / height)
+    nearest = int(np.argmin(distance))
+    return nearest if distance[nearest] <= REACH else None
 
 
 def style_plot(plot: pg.PlotItem, theme: Theme, font: QFont) -> None:

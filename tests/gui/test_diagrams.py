@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPointF
+from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QPolygonF
 from pytestqt.qtbot import QtBot
 from waiting import WAIT
 
 from gui.diagram_data import Axes, bins, density, scaled
+from gui.panels.plot_items import point_at
 from processing.labels.model_file import find_model, load_model
 
 
@@ -112,3 +113,17 @@ def test_bins_and_scales() -> None:
     assert np.isnan(share[3])
     assert (share[0], share[2]) == (0.0, 1.0)
     assert 0 < low < high < 2
+
+
+def test_a_click_on_a_point_takes_its_star_and_one_beside_it_does_not(finished, field, qtbot: QtBot) -> None:
+    finished.workspaces.show("explore")
+    panel = finished.workspaces.diagrams
+    panel.menu.choose("mag", "teff")
+    box, (x, y) = panel.view.getViewBox(), panel.points.getData()
+    finished.selection.set_star(field.names[0])
+    apart = QPointF((x[2] + x[3]) / 2, (y[2] + y[3]) / 2)
+    assert point_at(box, box.mapViewToScene(apart), x, y) is None
+    assert point_at(box, box.mapViewToScene(apart), x[:0], y[:0]) is None
+    place = panel.view.mapFromScene(box.mapViewToScene(QPointF(x[3], y[3])))
+    qtbot.mouseClick(panel.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    qtbot.waitUntil(lambda: finished.selection.star == field.names[3], timeout=WAIT)
