@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QH
 from gui.theme import GRID
 from processing.catalogue.cuts import find_cuts, list_cuts
 from processing.errors import StellacubeError
+from processing.extraction import psf_maoppy
 from processing.labels.model_file import DEFAULT_MODEL, list_models
 from processing.paths import config_folder
 from processing.preparation.presets import find_preset, list_presets, with_preset
@@ -31,6 +32,7 @@ PROFILES = {
     "double_moffat": "Double Moffat",
     "moffat_gaussian": "Moffat + Gaussian",
     "gaussian": "Gaussian",
+    "maoppy": "MAOPPY, for the narrow field",
 }
 METHODS = {"psf": "PSF fitting of all stars at once", "aperture": "Apertures, for sparse fields"}
 PAMPELMUSE = "pampelmuse"
@@ -83,7 +85,8 @@ class RunChoices(QWidget):
         if shutil.which(self._base.pampelmuse.executable):
             self.methods.addItem("PampelMUSE, as installed here", PAMPELMUSE)
         for name, text in PROFILES.items():
-            self.profiles.addItem(text, name)
+            if name != "maoppy" or psf_maoppy.is_installed():
+                self.profiles.addItem(text, name)
         for box, presets in ((self.masks, list_presets(config_folder() / "masks")), (self.cuts, list_cuts())):
             box.addItem("None besides" if box is self.masks else "None", "")
             for name in presets:

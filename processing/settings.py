@@ -70,8 +70,9 @@ class ExtractionSettings:
 class PsfSettings:
     """The point spread function and how it is fitted."""
 
-    profile: Literal["auto", "moffat", "gaussian", "double_moffat", "moffat_gaussian"] = "auto"
-    """"auto": a Moffat in the wide field, two in the narrow field, where half of the light is in a halo."""
+    profile: Literal["auto", "moffat", "gaussian", "double_moffat", "moffat_gaussian", "maoppy"] = "auto"
+    """"auto": a Moffat in the wide field, two in the narrow field, where half of the light is in a halo; "maoppy": the
+    adaptive optics' own PSF (Fetick et al. 2019), for the narrow field, where the package MAOPPY is installed."""
     residual: bool = True
     """Add an empirical image of what bright stars have beside the profile; it vanishes where the profile is right."""
     fwhm: float = 0.0

@@ -15,7 +15,7 @@ from gui.panels.panel import Elided, EmptyState, Panel, Segments
 from gui.panels.plot_items import ErrorBand, faded, style_plot
 from gui.theme import Theme, ThemeManager
 from processing.extraction.psf_diagnostics import PsfDiagnostics, psf_diagnostics
-from processing.extraction.psf_profiles import COMPONENTS, PARAMETERS
+from processing.extraction.psf_profiles import COMPONENTS, parameter_names
 
 NAMES = {
     "fwhm": "FWHM / spaxel",
@@ -26,6 +26,10 @@ NAMES = {
     "dy": "Δy / spaxel",
     "ratio": "FWHM ratio",
     "fraction": "Share of the light",
+    "variance": "Phase variance / rad²",
+    "r0": "r₀ / m",
+    "alpha": "α / m⁻¹",
+    "exponent": "β",
 }
 PAGES = {
     "width": ("fwhm", "beta"),
@@ -34,15 +38,17 @@ PAGES = {
     "second": ("ratio", "fraction"),
 }
 """The two parameters that each page shows against wavelength."""
+MAOPPY_PAGES = {"width": ("variance", "r0"), "second": ("alpha", "exponent")}
+"""What differs for the profile of adaptive optics; all at 5000 Å."""
 CHOICES = (
     ("width", "Width", "FWHM and Moffat exponent against wavelength"),
     ("ellipticity", "Ellipticity", "e (cos 2θ, sin 2θ) against wavelength"),
     ("position", "Position", "How far the stars wander with wavelength, at the field's centre"),
-    ("second", "Second", "The second component: its width and light relative to the first"),
+    ("second", "Second", "The second component: its width and light relative to the first; of MAOPPY, α and β"),
     ("stars", "Stars", "Profile of bright, lonely stars, and what the model leaves of them"),
 )
 PROFILES = {"moffat": "Moffat", "gaussian": "Gaussian", "double_moffat": "Two Moffats",
-            "moffat_gaussian": "Moffat and Gaussian"}  # fmt: skip
+            "moffat_gaussian": "Moffat and Gaussian", "maoppy": "MAOPPY"}  # fmt: skip
 MIN_RESIDUAL = 1.0
 """Per cent of the peak: residuals are not stretched beyond this, so that noise looks like noise."""
 
@@ -69,7 +75,7 @@ class ParameterPlot:
 
     def show(self, found: PsfDiagnostics, name: str) -> None:
         """Show a parameter."""
-        model, k = found.model, PARAMETERS.index(name)
+        model, k = found.model, parameter_names(found.model.profile).index(name)
         self.plot.setLabel("left", NAMES[name])
         self.curve.setData(found.wave, found.curves[name])
         used, value, error = model.bin_used, model.bin_values[:, k], np.abs(model.bin_errors[:, k])
@@ -172,7 +178,7 @@ class PsfPanel(Panel):
         if found is None:
             return
         model = found.model
-        self.choice.button("second").setVisible(len(COMPONENTS[model.profile]) > 1)
+        self.choice.button("second").setVisible(len(COMPONENTS[model.profile]) != 1)
         self.choice.button("stars").setEnabled(bool(found.stars))
         middle = 0.5 * (model.wave_min + model.wave_max)
         self.subtitle.set_text(
@@ -194,7 +200,8 @@ class PsfPanel(Panel):
         if name == "stars":
             self._show_stars(self.found)
             return
-        for row, (part, parameter) in enumerate(zip((self.first, self.other), PAGES[name], strict=True)):
+        pages = PAGES | MAOPPY_PAGES if self.found.model.profile == "maoppy" else PAGES
+        for row, (part, parameter) in enumerate(zip((self.first, self.other), pages[name], strict=True)):
             part.show(self.found, parameter)
             self.view.ci.addItem(part.plot, row, 0)
         self.first.plot.getAxis("bottom").setStyle(showValues=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from processing.errors import StellacubeError
+from processing.extraction import psf_maoppy
 from processing.settings import PsfSettings, Settings, SolveSettings
 
 if TYPE_CHECKING:
@@ -28,6 +30,17 @@ def profile_of(settings: PsfSettings) -> Profile:
     """Return the profile of settings that are settled."""
     assert settings.profile != "auto", "settle the settings first"
     return settings.profile
+
+
+def require_profile(settings: PsfSettings, narrow: bool) -> None:
+    """Raise StellacubeError if the profile is MAOPPY's, and the cube is a wide one or MAOPPY is not installed."""
+    if settings.profile == "maoppy":
+        if not narrow:
+            raise StellacubeError(
+                'The PSF profile "maoppy" is that of the narrow field, and this cube is of the wide one.',
+                "Choose another psf.profile.",
+            )
+        psf_maoppy.require()
 
 
 def settle(settings: Settings, narrow: bool) -> tuple[Settings, list[str]]:

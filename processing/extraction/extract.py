@@ -11,7 +11,7 @@ import numpy as np
 from processing.checkpoint import Checkpoint
 from processing.extraction.advice import residual_notes
 from processing.extraction.aperture import ApertureField, sum_apertures
-from processing.extraction.automatic import is_narrow, settle
+from processing.extraction.automatic import is_narrow, require_profile, settle
 from processing.extraction.background import sky_patch
 from processing.extraction.covariance import neighbour_correlations
 from processing.extraction.defects import Unspoilt, find_saturated
@@ -93,6 +93,7 @@ def extract(
     from processing.reference import detect_sources
 
     settings, said = settle(settings, is_narrow(cube))
+    require_profile(settings.psf, is_narrow(cube))
     if overview is None:
         overview = cube.overview(progress=part(progress, 0.0, 0.1), cancelled=cancelled)
     detected = stars is None

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 
 from processing.checkpoint import Block
-from processing.extraction.psf_profiles import PARAMETERS, Profile, evaluate, first_guess, half_width, shifts
+from processing.extraction.psf_profiles import Profile, at_wave, evaluate, first_guess, half_width, shifts
 from processing.extraction.psf_residual import ResidualImage, ResidualPsf
 
 
@@ -40,15 +40,15 @@ class PsfModel:
 
     Parameters
     ----------
-    profile : {"moffat", "gaussian", "double_moffat", "moffat_gaussian"}
+    profile : {"moffat", "gaussian", "double_moffat", "moffat_gaussian", "maoppy"}
         A Gaussian ignores ``beta``; one component alone ignores ``ratio`` and ``fraction``.
     wave_min, wave_max : float
         Wavelengths in Angstrom that the polynomials' variable maps to -1 and 1.
     x0, y0 : float
         Pivot of the affine position terms, spaxels.
     coefficients : ndarray, shape (n_parameter, degree + 1)
-        Chebyshev coefficients of each of `PARAMETERS`. ``fwhm`` is sqrt(major x minor axis) in spaxels;
-        (e1, e2) = e (cos 2 theta, sin 2 theta) with e = 1 - b/a and theta from +x to +y.
+        Chebyshev coefficients of each of the profile's `parameter_names`. ``fwhm`` is sqrt(major x minor axis) in
+        spaxels; (e1, e2) = e (cos 2 theta, sin 2 theta) with e = 1 - b/a and theta from +x to +y.
     bin_wave : ndarray, shape (n_bin,)
         Wavelengths in Angstrom of the bins that were fitted.
     bin_values, bin_errors : ndarray, shape (n_bin, n_parameter)
@@ -80,7 +80,8 @@ class PsfModel:
     def parameters(self, wave: float | np.ndarray) -> np.ndarray:
         """Return the parameters at `wave` (Angstrom): shape ``wave.shape + (n_parameter,)``."""
         basis = np.polynomial.chebyshev.chebvander(self.variable(wave), self.coefficients.shape[1] - 1)
-        return (basis @ self.coefficients.T).reshape(*np.shape(wave), len(PARAMETERS))
+        values = (basis @ self.coefficients.T).reshape(*np.shape(wave), len(self.coefficients))
+        return at_wave(self.profile, values, wave)
 
     def variable(self, wave: float | np.ndarray) -> np.ndarray:
         """Return the polynomials' variable at `wave` (Angstrom), from -1 to 1."""
@@ -129,7 +130,7 @@ _ARRAYS = ("coefficients", "bin_wave", "bin_values", "bin_errors", "bin_used", "
 def constant_psf(profile: Profile, fwhm: float, beta: float, wave: np.ndarray, x0: float, y0: float) -> PsfModel:
     """Return a round PSF that does not change with wavelength: the fallback where no star can be measured."""
     coefficients = first_guess(profile, fwhm, beta)[:, None]
-    empty = np.zeros((0, len(PARAMETERS)))
+    empty = np.zeros((0, len(coefficients)))
     none = np.zeros(0)
     wave_min, wave_max = float(wave[0]), float(wave[-1])
     return PsfModel(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from processing.extraction.psf import PsfModel
-from processing.extraction.psf_profiles import PARAMETERS
+from processing.extraction.psf_profiles import parameter_names
 
 if TYPE_CHECKING:
     from processing.session import Session
@@ -38,7 +38,7 @@ class PsfDiagnostics:
     wave : ndarray, shape (n,)
         Angstrom.
     curves : dict of str to ndarray, shape (n,)
-        The polynomials through the bins, by `PARAMETERS`.
+        The polynomials through the bins, by `parameter_names`.
     stars : tuple of str
         The bright, lonely stars that are stacked; empty where there are none.
     radius : ndarray, shape (m,)
@@ -68,7 +68,7 @@ def psf_diagnostics(session: Session) -> PsfDiagnostics | None:
         return None
     model = PsfModel.from_arrays(block)
     wave = np.linspace(model.wave_min, model.wave_max, N_CURVE)
-    curves = dict(zip(PARAMETERS, model.parameters(wave).T, strict=True))
+    curves = dict(zip(parameter_names(model.profile), model.parameters(wave).T, strict=True))
     nothing, width = np.empty(0), 2 * _reach(model) + 1
     if residual is None or not (chosen := _chosen(session, model)):
         return PsfDiagnostics(

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from processing.extraction import psf_maoppy
 from processing.extraction.automatic import WIDE, profile_of
 from processing.extraction.bins import BinImage, bin_images
 from processing.extraction.blocks import run_blocks
 from processing.extraction.layer_model import Layers, Unresolved
 from processing.extraction.linear import light_on, narrowest_order
 from processing.extraction.psf import PsfModel, constant_psf
-from processing.extraction.psf_profiles import first_guess, free_parameters
+from processing.extraction.psf_profiles import Profile, at_wave, first_guess, free_parameters
 from processing.extraction.psf_projection import Projection, Scene, State
 from processing.extraction.psf_residual import fit_residual, radial_knots
 from processing.extraction.psf_smooth import BinFit, smooth
@@ -137,6 +138,7 @@ class _BinFitter:
     ) -> None:
         self.settings, self.shape = settings, shape
         profile = profile_of(settings)
+        self.low, self.high, self.prior_sigma = limits(profile)
         self.radius = core_radius(settings, fwhm, shape)
         bright = np.argsort(-np.nan_to_num(snr, nan=-1.0), kind="stable")[:MAX_PSF_STARS]
         bright = bright[np.nan_to_num(snr[bright], nan=-1.0) > 0]
@@ -179,6 +181,7 @@ class _BinFitter:
         if used.sum() < 30:
             return None
         data, ivar = image.flux[used], image.ivar[used]
+        start = at_wave(self.scene.profile, start, image.wave)
         theta, weight = start, ivar
         for _ in range(rounds):  # the weights follow the model and its outliers
             problem = Projection(self.scene, used, data, theta)
@@ -190,7 +193,7 @@ class _BinFitter:
             theta = state.theta
         chi2 = float((weight * state.residual**2).sum() / max((weight > 0).sum() - self.x.size, 1))
         information = np.zeros((theta.size,) * 2)
-        prior = np.where(self.free >= 10, 1.0 / PRIOR_SIGMA[self.free] ** 2, 0.0)  # two components may be like one
+        prior = np.where(self.free >= 10, 1.0 / self.prior_sigma[self.free] ** 2, 0.0)  # two components may be like one
         information[np.ix_(self.free, self.free)] = curvature / max(chi2, 1.0) + np.diag(prior)
         return BinFit(image.wave, theta, information, float(np.sqrt(chi2)))
 
@@ -203,8 +206,8 @@ class _BinFitter:
         cancelled: CancelCheck,
     ) -> tuple[State, np.ndarray]:
         """Minimise chi2 plus prior at fixed weights; return the last state and J^T W J."""
-        prior = 1.0 / PRIOR_SIGMA[self.free] ** 2
-        low, high = LOWEST[self.free], HIGHEST[self.free]
+        prior = 1.0 / self.prior_sigma[self.free] ** 2
+        low, high = self.low[self.free], self.high[self.free]
 
         def cost(s: State) -> float:
             return s.chi2 + float((prior * (s.theta - centre)[self.free] ** 2).sum())
@@ -223,7 +226,7 @@ class _BinFitter:
             step[inside] = np.linalg.solve(damped[np.ix_(inside, inside)], gradient[inside])
             trial = state.theta.copy()
             trial[self.free] += step
-            trial = np.clip(trial, LOWEST, HIGHEST)
+            trial = np.clip(trial, self.low, self.high)
             if step @ gradient < LAST_GAIN:
                 return replace(state, theta=trial), slopes[0]
             if damping > 1e6:
@@ -258,6 +261,13 @@ class _BinFitter:
         middle = model.at(float(wave[wave.size // 2]))
         normals, rights = (np.stack([done[key][name] for key in used]) for name in ("normal", "right"))
         return replace(model, residual=fit_residual(knots, middle, model.variable(wave), normals, rights))
+
+
+def limits(profile: Profile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the lowest and highest values of a profile's parameters, and the widths of their priors."""
+    if profile == "maoppy":
+        return psf_maoppy.LOWEST, psf_maoppy.HIGHEST, psf_maoppy.PRIOR_SIGMA
+    return LOWEST, HIGHEST, PRIOR_SIGMA
 
 
 def core_radius(settings: PsfSettings, fwhm: float, shape: tuple[int, ...]) -> float:

@@ -1,4 +1,4 @@
-"""Profiles of the point spread function: one or two elliptical Moffats or Gaussians around the same centre."""
+"""Profiles of the point spread function: one or two elliptical Moffats or Gaussians around one centre, or MAOPPY's."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import Literal
 
 import numpy as np
 
-Profile = Literal["moffat", "gaussian", "double_moffat", "moffat_gaussian"]
+from processing.extraction import psf_maoppy
+
+Profile = Literal["moffat", "gaussian", "double_moffat", "moffat_gaussian", "maoppy"]
 
 PARAMETERS = ("fwhm", "beta", "e1", "e2", "dx", "dy", "xx", "xy", "yx", "yy", "ratio", "fraction")
 """What is fitted in every wavelength bin. `SHIFT` places the stars: a star at (x, y) in the registered list
 appears at x + dx + xx (x - x0) + xy (y - y0) and y + dy + yx (x - x0) + yy (y - y0). The last two are the FWHM of a
-second component in units of the first one's, and its share of the light."""
+second component in units of the first one's, and its share of the light. MAOPPY's profile has other parameters, see
+`parameter_names`."""
 
 SHAPE = slice(0, 4)
 SHIFT = slice(4, 10)
@@ -21,6 +24,7 @@ COMPONENTS = {
     "gaussian": ("gaussian",),
     "double_moffat": ("moffat", "moffat"),
     "moffat_gaussian": ("moffat", "gaussian"),
+    "maoppy": (),
 }
 SECOND_BETA = 2.5
 """Exponent of the second Moffat: it is the halo that seeing leaves."""
@@ -28,8 +32,15 @@ SECOND_START = {"double_moffat": (2.5, 0.1), "moffat_gaussian": (0.7, 0.2)}
 """First guess of ratio and fraction."""
 
 
+def parameter_names(profile: Profile) -> tuple[str, ...]:
+    """Return the names of a profile's parameters; from the third to the tenth they are the same for all."""
+    return psf_maoppy.PARAMETERS if profile == "maoppy" else PARAMETERS
+
+
 def first_guess(profile: Profile, fwhm: float, beta: float) -> np.ndarray:
     """Return the parameters of a round PSF that is where the list says."""
+    if profile == "maoppy":
+        return psf_maoppy.first_guess(fwhm)
     parameters = np.zeros(len(PARAMETERS))
     parameters[:2] = fwhm, beta
     parameters[-2:] = SECOND_START.get(profile, (1.0, 0.0))
@@ -37,11 +48,29 @@ def first_guess(profile: Profile, fwhm: float, beta: float) -> np.ndarray:
 
 
 def free_parameters(profile: Profile) -> np.ndarray:
-    """Return a boolean array, True for the parameters that `profile` has."""
+    """Return a boolean array, True for the parameters that `profile` has and that are not known."""
+    if profile == "maoppy":
+        return np.array(psf_maoppy.PARAMETERS) != "wave"
     free = np.ones(len(PARAMETERS), bool)
     free[1] = "moffat" in COMPONENTS[profile][0]
     free[-2:] = len(COMPONENTS[profile]) > 1
     return free
+
+
+def at_wave(profile: Profile, parameters: np.ndarray, wave: float | np.ndarray) -> np.ndarray:
+    """Return the parameters (..., n_parameter) as they are at `wave` (Angstrom), where the profile asks for it."""
+    if profile == "maoppy":
+        parameters = parameters.copy()
+        parameters[..., -1] = wave
+    return parameters
+
+
+def like_moffat(profile: Profile, parameters: np.ndarray) -> tuple[float, float]:
+    """Return FWHM and beta of the first component, or of a Moffat that is as wide."""
+    if profile == "maoppy":
+        return float(psf_maoppy.half_width(parameters)), SECOND_BETA
+    fwhm, beta = parameters[:2].tolist()
+    return fwhm, beta
 
 
 def shifts(parameters: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -67,6 +96,8 @@ def evaluate(profile: Profile, parameters: np.ndarray, dx: np.ndarray, dy: np.nd
 
     The integral over a pixel is taken to second order, P + Laplacian(P) / 24.
     """
+    if profile == "maoppy":
+        return psf_maoppy.evaluate(parameters, dx, dy)
     fwhm, beta, ratio, fraction = parameters[[0, 1, -2, -1]].tolist()
     form = quadratic_form(*parameters[2:4])
     first, *second = COMPONENTS[profile]
@@ -82,8 +113,10 @@ def derivatives(
     """Return the PSF and its derivatives by (fwhm, beta, e1, e2, star x, star y, ratio, fraction).
 
     They have the shape (8,) + dx.shape. They are those of the profile at the pixels' centres: they guide the search,
-    the value decides.
+    the value decides. MAOPPY's are those by its own parameters, the position again in the place of the position terms.
     """
+    if profile == "maoppy":
+        return psf_maoppy.derivatives(parameters, dx, dy)
     fwhm, beta, ratio, fraction = parameters[[0, 1, -2, -1]].tolist()
     e1, e2 = parameters[2:4].tolist()
     first, *second = COMPONENTS[profile]
@@ -101,6 +134,8 @@ def derivatives(
 
 def half_width(profile: Profile, parameters: np.ndarray) -> np.ndarray:
     """Return the FWHM in spaxels for parameters (..., n_parameter): the first component's, or that of the sum."""
+    if profile == "maoppy":
+        return psf_maoppy.half_width(parameters)
     fwhm, beta, ratio, fraction = (parameters[..., k] for k in (0, 1, -2, -1))
     first, *second = COMPONENTS[profile]
     if not second:

@@ -10,7 +10,7 @@ import numpy as np
 from processing.extraction.layer_model import Unresolved
 from processing.extraction.linear import FarWings, NormalFactor, background_matrix, make_stamps
 from processing.extraction.psf import PsfShape, constant_psf
-from processing.extraction.psf_profiles import SHAPE, Profile, derivatives, shifts
+from processing.extraction.psf_profiles import SHAPE, Profile, derivatives, like_moffat, shifts
 from processing.extraction.psf_residual import basis
 from processing.settings import SolveSettings
 
@@ -96,7 +96,7 @@ class Projection:
         self.star = self.stamps.star
         faint = None
         if scene.unresolved is not None:
-            fwhm, beta = start[:2].tolist()
+            fwhm, beta = like_moffat(scene.profile, start)
             guess = constant_psf("moffat", fwhm, beta, np.array([0.0, 1.0]), *scene.pivot)
             faint = scene.unresolved.image(guess, 0.0, used)
         self.sky = background_matrix(used, scene.solve.sky, scene.solve.sky_side, faint)

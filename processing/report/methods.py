@@ -23,6 +23,7 @@ PROFILES = {
     "gaussian": "an elliptical Gaussian profile",
     "double_moffat": "two elliptical Moffat profiles",
     "moffat_gaussian": "an elliptical Moffat and a Gaussian profile",
+    "maoppy": "the PSF that adaptive optics leave, as MAOPPY computes it (Fétick et al. 2019),",
     "auto": "an elliptical profile that goes with the instrument's mode",
 }
 TELLURIC = {"wide": "Telluric bands", "narrow": "The cores of telluric bands", "none": ""}
