@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from processing.errors import Cancelled
-from processing.extraction.clipping import find_rays
+from processing.extraction.clipping import find_rays, layer_levels
 from processing.extraction.layer_model import Layers
 from processing.progress import CancelCheck, Progress
 
@@ -46,11 +46,15 @@ def bin_images(cube: Layers, n_bin: int, progress: Progress, cancelled: CancelCh
         weight = np.array([np.median(v[m]) if ok else 0.0 for v, m, ok in zip(block.ivar, valid, live, strict=True)])
         weight /= weight.max()
         first = np.einsum("i,ijk->jk", weight, block.flux) / np.maximum(np.einsum("i,ijk->jk", weight, valid), 1e-9)
-        valid &= ~find_rays(block.flux, block.ivar, first)
+        first = first.astype(block.flux.dtype)
+        level = layer_levels(block.flux, block.ivar, first)[:, None, None]
+        valid &= ~find_rays(block.flux, block.ivar, first + level)
         total = np.einsum("i,ijk->jk", weight, valid)
         used = total > 0.5 * weight.sum()
         norm = np.where(used, total, 1.0)
-        flux = np.einsum("i,ijk->jk", weight, np.where(valid, block.flux, 0.0)) / norm
+        # Without each layer's level, so that a voxel missing in a sky line leaves no hole.
+        flux = np.einsum("i,ijk->jk", weight, np.where(valid, block.flux - level, 0.0)) / norm
+        flux += np.average(level.ravel(), weights=weight)
         variance = np.einsum("i,ijk->jk", weight**2, np.where(valid, 1.0 / np.where(valid, block.ivar, 1.0), 0.0))
         with np.errstate(divide="ignore"):
             ivar = np.where(used, norm**2 / variance, 0.0)

@@ -61,14 +61,22 @@ def find_outliers(residual: np.ndarray, star_model: np.ndarray, weight: np.ndarr
     return outlier
 
 
-def find_rays(flux: np.ndarray, ivar: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return a boolean array (n, ny, nx), True for single voxels far off the mean of their wavelength bin.
+def find_rays(flux: np.ndarray, ivar: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return a boolean array (n, ny, nx), True for single voxels far off what their wavelength bin lets expect.
 
     Parameters
     ----------
     flux, ivar : ndarray, shape (n, ny, nx)
-    mean : ndarray, shape (ny, nx)
-        Of the bin, the rays included.
+    expected : ndarray, shape (n, ny, nx)
+        The bin's mean image, brought to each layer's level.
     """
-    off = np.abs(flux - mean.astype(flux.dtype))
-    return np.asarray((off * off * ivar > RAY**2) & (off > np.abs(mean)))
+    off = np.abs(flux - expected)
+    rays = (off * off * ivar > RAY**2) & (off > np.abs(expected))
+    return np.asarray(rays & (rays.mean((1, 2)) < MANY)[:, None, None])
+
+
+def layer_levels(flux: np.ndarray, ivar: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return by how much each layer's background is above that of the bin's mean image, shape (n,)."""
+    some = (slice(None), slice(None, None, 3), slice(None, None, 3))
+    off = np.where(ivar[some] > 0, flux[some] - mean[some[1:]], np.nan)
+    return np.nan_to_num(masked_median(off.reshape(len(off), -1))).astype(flux.dtype)
