@@ -12,7 +12,6 @@ import os
 import resource
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from full_cube import simulate
+from full_cube import simulated
 from star_fields import sky_positions, star_list
 
 from processing.cube import MuseCube
@@ -43,18 +42,19 @@ def main() -> None:
     parser.add_argument("--no-residual", action="store_true", help="the profile alone")
     parser.add_argument("--peers", type=int, default=0, metavar="N", help="measure N layers with photutils as well")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the simulated cube there, use one that is")
+    parser.add_argument("--simulate", action="store_true", help="simulate and keep the cube, no more")
     args = parser.parse_args()
     settings = Settings(psf=PsfSettings(profile=args.profile, residual=not args.no_residual), workers=args.workers)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "cube.fits"
         start = time.perf_counter()
-        with ProcessPoolExecutor(1) as pool:  # a process of its own, so that the memory below is the extraction's
-            given = args.stars, args.size, args.layers, args.layout, args.truth
-            mock = pool.submit(simulate, path, *given).result()
+        path, mock = simulated(args.keep or folder, args.stars, args.size, args.layers, args.layout, args.truth)
         size = path.stat().st_size / 1e9
         print(
             f"{args.stars} stars, {args.layout}, {args.truth} PSF: {size:.2f} GB in {time.perf_counter() - start:.0f} s"
         )
+        if args.simulate:
+            return
         ra, dec = sky_positions(mock.x, mock.y, (args.size, args.size))
         result = timed(path, star_list(ra=ra, dec=dec, mag=mock.mag), settings)
         accuracy(path, result, mock)
@@ -77,7 +77,7 @@ def timed(path, stars, settings):
     with MuseCube.open(path) as cube:
         result = extract(cube, stars, settings, progress=progress)
     marks.append(("Writing the spectra", time.perf_counter()))
-    write_spectrum_table(result.spectra, path.with_name("spectra.fits"))
+    write_spectrum_table(result.spectra, path.with_name(f"{path.stem}-spectra.fits"))
     stop = time.perf_counter()
     for (stage, begin), (_, end) in zip(marks, [*marks[1:], ("", stop)], strict=True):
         print(f"  {end - begin:7.1f} s  {stage}")

@@ -9,14 +9,13 @@ import argparse
 import os
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from full_cube import simulate
+from full_cube import simulated
 from star_fields import sky_positions, star_list
 
 from processing.cube import MuseCube
@@ -32,17 +31,20 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--stars", type=int, nargs="+", default=STARS)
     parser.add_argument("--out", type=Path, default=Path("growth.png"))
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep the simulated cubes there, use those that are"
+    )
     args = parser.parse_args()
-    by_stars = [measure(n, args.layers, args.size) for n in args.stars]
+    by_stars = [measure(n, args.layers, args.size, args.keep) for n in args.stars]
     layers = [args.layers // k for k in (16, 4, 2)]
-    by_layers = [measure(1000, n, args.size) for n in layers]
+    by_layers = [measure(1000, n, args.size, args.keep) for n in layers]
     if 1000 in args.stars:
         layers.append(args.layers)
         by_layers.append(by_stars[list(args.stars).index(1000)])
     draw(args.stars, by_stars, layers, by_layers, args.out)
 
 
-def measure(n_star, n_wave, size):
+def measure(n_star, n_wave, size, keep):
     """Return the seconds before, during and after the PSF fit, and print them."""
     marks = {}
 
@@ -50,9 +52,7 @@ def measure(n_star, n_wave, size):
         marks.setdefault("psf" if "PSF" in text else "solve" if "Solving" in text else "start", time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "cube.fits"
-        with ProcessPoolExecutor(1) as pool:
-            mock = pool.submit(simulate, path, n_star, size, n_wave).result()
+        path, mock = simulated(keep or folder, n_star, size, n_wave)
         ra, dec = sky_positions(mock.x, mock.y, (size, size))
         begin = time.perf_counter()
         with MuseCube.open(path) as cube:

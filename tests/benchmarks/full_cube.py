@@ -3,7 +3,9 @@
 # ruff: noqa: E402 -- the path is set before the program is imported
 from __future__ import annotations
 
+import pickle
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,3 +120,18 @@ def simulate(path, n_star, size, n_wave, layout="uniform", psf="moffat", seed=1)
         noisy[rng.random(image.shape, np.float32) < 1e-4] = np.nan
         data[a:b], stat[a:b] = noisy, variance
     return Mock(x, y, mag, flux, size, psf)
+
+
+def simulated(folder, n_star, size, n_wave, layout="uniform", psf="moffat"):
+    """Return the path of a cube in a folder, simulated there unless it is already, and its `Mock`.
+
+    It is simulated in a process of its own, so that the caller's memory is the extraction's.
+    """
+    given = n_star, size, n_wave, layout, psf
+    path = Path(folder) / f"{'-'.join(map(str, given))}.fits"
+    known = path.with_suffix(".pickle")
+    if not known.is_file():
+        path.parent.mkdir(exist_ok=True)
+        with ProcessPoolExecutor(1) as pool:
+            known.write_bytes(pickle.dumps(pool.submit(simulate, path, *given).result()))
+    return path, pickle.loads(known.read_bytes())
