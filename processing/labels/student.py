@@ -17,8 +17,12 @@ from processing.progress import CancelCheck, Progress, ignore, never, stop_if
 if TYPE_CHECKING:
     import torch
 
+    from processing.labels.gradient_term import GradientLoss, PhysicalGradients
+
 CHECK_EVERY = 500
 """Steps between two looks at what is held back."""
+CHECK_STARS = 64
+"""Of the stars with physical gradients, kept for that."""
 SAVE_EVERY = 20.0
 """Seconds between two checkpoints."""
 FILLS = 8
@@ -89,6 +93,7 @@ def train_student(
     settings: StudentSettings,
     seed: int,
     *,
+    gradients: PhysicalGradients | None = None,
     checkpoint: Path | None = None,
     progress: Progress = ignore,
     cancelled: CancelCheck = never,
@@ -99,31 +104,33 @@ def train_student(
     ----------
     label_min, label_max : ndarray, shape (n_label,)
         The first layer sees labels scaled to -1..1 over this range.
+    gradients : PhysicalGradients, optional
+        The derivatives that the network's are held to.
     """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
     centre, scale = (label_min + label_max) / 2, (label_max - label_min) / 2
+    if gradients is not None:
+        scale = gradients.balanced(scale)
     x = torch.tensor((lesson.labels - centre) / scale, dtype=torch.float32)
     level = float(np.sqrt((lesson.coefficients**2).sum(1).mean()))
     y = torch.tensor(lesson.coefficients / level, dtype=torch.float32)
     sizes = (x.shape[1], *settings.hidden, y.shape[1])
     parameters = _start(sizes, generator)
-    trainer = _Trainer(parameters, settings, checkpoint)
-    held = len(x) // 50
+    term = gradients.loss(lesson.basis, centre, scale, level) if gradients is not None else None
+    trainer = _Trainer(parameters, settings, term, checkpoint)
+    held = max(len(x) // 50, min(len(x) // 5, 100))
     saved = time.monotonic()
     while trainer.done < settings.steps and not trainer.gave_up():
         stop_if(cancelled)
         # Seeded by the step: a resumed training sees the batches it would have seen.
         generator.manual_seed(seed * 1_000_003 + trainer.done)
         index = torch.randint(held, len(x), (settings.batch,), generator=generator)
-        trainer.step(x[index], y[index])
+        trainer.step(x[index], y[index], generator)
         if trainer.done % CHECK_EVERY == 0 or trainer.done == settings.steps:
-            with torch.no_grad():
-                error = (_forward(parameters, x[:held]) - y[:held]).square().sum(1).mean().sqrt().item() * level
-            trainer.note(error)
-            rms = error / np.sqrt(len(lesson.basis))
-            progress(trainer.done / settings.steps, f"student: {100 * rms:.3f} % rms of the teacher's flux")
+            text = trainer.check(x[:held], y[:held], level / np.sqrt(len(lesson.basis)))
+            progress(trainer.done / settings.steps, f"student: {text}")
             if checkpoint is not None and time.monotonic() - saved > SAVE_EVERY:
                 trainer.save()
                 saved = time.monotonic()
@@ -141,12 +148,18 @@ def train_student(
 class _Trainer:
     """The state of a training, kept in a checkpoint: parameters, optimiser, steps done, the best parameters so far."""
 
-    def __init__(self, parameters: list[torch.Tensor], settings: StudentSettings, checkpoint: Path | None) -> None:
+    def __init__(
+        self,
+        parameters: list[torch.Tensor],
+        settings: StudentSettings,
+        term: GradientLoss | None,
+        checkpoint: Path | None,
+    ) -> None:
         import torch
 
         from processing.labels.adam import Adam
 
-        self.parameters, self.settings, self.checkpoint = parameters, settings, checkpoint
+        self.parameters, self.settings, self.term, self.checkpoint = parameters, settings, term, checkpoint
         self.optimiser = Adam(parameters)
         self.done = 0
         self.best = [p.detach().clone() for p in parameters]
@@ -165,23 +178,46 @@ class _Trainer:
             "parameter": self.parameters, "mean": optimiser.mean, "square": optimiser.square, "best": self.best
         }  # fmt: skip
 
-    def note(self, error: float) -> None:
-        """Keep the parameters if their error on what is held back is the least so far."""
-        if error < self.best_error:
-            self.best_error, self.best_at = error, self.done
+    def check(self, x: torch.Tensor, y: torch.Tensor, unit: float) -> str:
+        """Keep the parameters if their loss on what is held back is the least so far; say how they do.
+
+        Parameters
+        ----------
+        x, y : Tensor
+            Held back: scaled labels and coefficients.
+        unit : float
+            The flux that an rms error of 1 in all of the coefficients' length stands for.
+        """
+        import torch
+
+        with torch.no_grad():
+            loss = (_forward(self.parameters, x) - y).square().sum(1).mean().item()
+            text = f"{100 * np.sqrt(loss) * unit:.3f} % rms of the flux it is taught"
+            if self.term is not None:
+                off = self.term.of(self.parameters, slice(CHECK_STARS)).item()
+                loss += self.term.settings.weight * off
+                text += f", gradients off by {100 * np.sqrt(off):.0f} %"
+        if loss < self.best_error:
+            self.best_error, self.best_at = loss, self.done
             self.best = [p.detach().clone() for p in self.parameters]
+        return text
 
     def gave_up(self) -> bool:
         """Return whether the checks have not got better for too long."""
         return 0 < self.settings.patience <= (self.done - self.best_at) // CHECK_EVERY and np.isfinite(self.best_error)
 
-    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+    def step(self, x: torch.Tensor, y: torch.Tensor, generator: torch.Generator) -> None:
         """Take one step on a batch of scaled labels and coefficients."""
         import torch
 
         progress = self.done / self.settings.steps
         self.optimiser.rate = self.settings.rate * min(20 * progress + 0.01, 0.5 + 0.5 * np.cos(np.pi * progress))
         loss = (_forward(self.parameters, x) - y).square().sum(1).mean()
+        if self.term is not None and self.done % self.term.settings.every == 0:
+            settings = self.term.settings
+            stars = torch.randint(CHECK_STARS, len(self.term.x), (settings.stars,), generator=generator)
+            # As much on the whole, however seldom.
+            loss = loss + settings.weight * settings.every * self.term.of(self.parameters, stars)
         self.optimiser.step(torch.autograd.grad(loss, self.parameters))
         self.done += 1
 
@@ -241,7 +277,13 @@ def make_lesson(
     return Lesson(labels, (coefficients - centre) @ r.T @ turn.T, q @ turn.T, zero + centre @ directions)
 
 
-def lesson_from_spectra(labels: np.ndarray, flux: np.ndarray, used: np.ndarray, n_unit: int) -> Lesson:
+def lesson_from_spectra(
+    labels: np.ndarray,
+    flux: np.ndarray,
+    used: np.ndarray,
+    n_unit: int,
+    gradients: PhysicalGradients | None = None,
+) -> Lesson:
     """Make a lesson of many spectra with labels, without a teacher: their own principal components.
 
     Gaps are filled from the components of the spectra that have data there, a few times over (probabilistic principal
@@ -254,6 +296,8 @@ def lesson_from_spectra(labels: np.ndarray, flux: np.ndarray, used: np.ndarray, 
         Pseudo-normalised.
     used : ndarray of bool, shape (n, n_pix)
         False in gaps.
+    gradients : PhysicalGradients, optional
+        What the components cannot hold of them joins the basis.
     """
     count = used.sum(axis=0)
     mean = np.where(count > 0, np.where(used, flux, 0).sum(axis=0) / np.maximum(count, 1), 1.0)
@@ -261,14 +305,19 @@ def lesson_from_spectra(labels: np.ndarray, flux: np.ndarray, used: np.ndarray, 
     filled, gaps = known, np.flatnonzero(~used.all(axis=1))
     for _ in range(FILLS if gaps.size else 1):
         values, basis = _components(filled, n_unit)
-        noise = max(values[n_unit:].mean(), 1e-8 * values[0])
+        noise, variances = max(values[n_unit:].mean(), 1e-8 * values[0]), values[:n_unit]
+        if gradients is not None:
+            more = gradients.missing(basis)
+            basis = np.hstack([basis, more])
+            variances = np.concatenate([variances, np.square(filled @ more).mean(axis=0)])
         coefficients = filled @ basis
         for i in gaps:
             seen = basis[used[i]]
-            matrix = seen.T @ seen + np.diag(noise / np.maximum(values[:n_unit], noise))
+            matrix = seen.T @ seen + np.diag(noise / np.maximum(variances, noise))
             coefficients[i] = np.linalg.solve(matrix, seen.T @ known[i, used[i]])
         filled = np.where(used, known, coefficients @ basis.T)
-    return Lesson(labels, coefficients, basis, mean)
+    # Not the coefficients of the fill-in, which shrink what hardly rises above the noise.
+    return Lesson(labels, filled @ basis, basis, mean)
 
 
 def _components(flux: np.ndarray, n_unit: int) -> tuple[np.ndarray, np.ndarray]:

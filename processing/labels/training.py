@@ -22,11 +22,13 @@ import numpy as np
 from processing.errors import StellacubeError
 from processing.labels.correction import CorrectionSettings, corrected_model
 from processing.labels.datasets import Grid, PreparedSet, prepare_sets
+from processing.labels.gradient_term import GradientSettings, PhysicalGradients
 from processing.labels.model_error import ModelError, Unseen
-from processing.labels.model_file import LabelModel, save_model
+from processing.labels.model_file import LabelModel, find_model, load_model, save_model
 from processing.labels.names import CORE, SYNTHETIC_ORDER
 from processing.labels.network import Network
-from processing.labels.real_stars import VMIC_TREND, RealSettings, read_libraries, validate
+from processing.labels.real_stars import RealSettings, read_libraries, validate
+from processing.labels.role import RoleSettings, for_role
 from processing.labels.split import held_back, real_held_out, star_key
 from processing.labels.student import (
     Lesson,
@@ -88,16 +90,6 @@ class TeacherSettings:
 
 
 @dataclass(frozen=True)
-class RoleSettings:
-    """The part of the labels and stars that a model is for; the physical part is trained on all of them."""
-
-    tied: tuple[str, ...] = ()
-    """Labels that the model does not fit: vmic follows Teff and logg, an abundance is solar."""
-    logg_min: float = -10.0
-    fe_h_max: float = 10.0
-
-
-@dataclass(frozen=True)
 class TrainingSettings:
     """The whole of a training."""
 
@@ -118,6 +110,7 @@ class TrainingSettings:
     templates: DataSettings = field(default_factory=DataSettings)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
     student: StudentSettings = field(default_factory=StudentSettings)
+    gradient: GradientSettings = field(default_factory=GradientSettings)
     model: RoleSettings = field(default_factory=RoleSettings)
     real: tuple[RealSettings, ...] = ()
     correction: CorrectionSettings = field(default_factory=CorrectionSettings)
@@ -211,19 +204,22 @@ def _train_physical(
     settings: TrainingSettings, folder: Path, target: Path, grid: Grid, progress: Progress, cancelled: CancelCheck
 ) -> tuple[LabelModel, dict[str, Any]]:
     """Train on the synthetic spectra alone; also returns how the network does on those that it never saw."""
-    work = _work_folder(target, settings)
+    work = _work_folder(target, settings, folder)
     progress(0.0, "preparing the spectra")
     source = settings.synthetic
     spectra = prepare_sets(folder / source.path, grid, source.lsf, settings.labels, {})
     spectra = spectra.take(np.isfinite(spectra.labels).all(axis=1))
     held = real_held_out(spectra.stars) if all(spectra.stars) else held_back(len(spectra))
     training, judges = spectra.take(~held), spectra.take(held)
+    gradients = _gradients(settings, folder, grid, training)
     lesson_file = work / "lesson.npz"
     if not lesson_file.is_file():
-        _write(lesson_file, vars(_lesson(work, training, settings, part(progress, 0.02, 0.65), cancelled)))
+        _write(lesson_file, vars(_lesson(work, training, settings, gradients, part(progress, 0.02, 0.65), cancelled)))
     low, high = training.labels.min(0), training.labels.max(0)
+    if gradients is not None:
+        low, high = gradients.label_min, gradients.label_max
     network = train_student(
-        Lesson(**_read(lesson_file)), low, high, settings.student, settings.seed,
+        Lesson(**_read(lesson_file)), low, high, settings.student, settings.seed, gradients=gradients,
         checkpoint=work / "student.npz", progress=part(progress, 0.65, 1.0), cancelled=cancelled,
     )  # fmt: skip
     residual = np.where(judges.ivar > 0, network.flux(judges.labels) - judges.flux, np.nan)
@@ -243,7 +239,7 @@ def _train_physical(
         network=network,
         scatter=_scatter(residual),
         training_labels=training.labels.astype(np.float32),
-        templates=Templates.none(len(settings.labels), len(grid.wave)),
+        templates=gradients.templates if gradients else Templates.none(len(settings.labels), len(grid.wave)),
         masks_balmer_cores=settings.masks_balmer_cores,
         masks_dichroic=settings.masks_dichroic,
         error=ModelError(unseen),
@@ -251,6 +247,7 @@ def _train_physical(
             "description": settings.description,
             "licence": settings.licence,
             "citation": list(settings.citation),
+            **_gradient_card(settings, gradients),
         },
     )
     figures = {
@@ -287,36 +284,39 @@ def _scatter(residual: np.ndarray) -> np.ndarray:
     return np.where(known, scatter, np.median(scatter[known]))
 
 
-def for_role(model: LabelModel, role: RoleSettings) -> LabelModel:
-    """Restrict a model to the labels and the range of its role; the network stays the same function."""
-    names = model.labels
-    keep = [i for i, name in enumerate(names) if name not in role.tied]
-    kept = tuple(names[i] for i in keep)
-    matrix, constant = np.eye(len(names))[:, keep], np.zeros(len(names))
-    if "vmic" in role.tied:
-        row = names.index("vmic")
-        constant[row], matrix[row, kept.index("teff")], matrix[row, kept.index("logg")] = VMIC_TREND
-    cloud = model.training_labels
-    logg, fe_h = names.index("logg"), names.index("fe_h")
-    inside = (cloud[:, logg] >= role.logg_min) & (cloud[:, fe_h] <= role.fe_h_max)
-    low, high = model.label_min.copy(), model.label_max.copy()
-    low[logg], high[fe_h] = max(low[logg], role.logg_min), min(high[fe_h], role.fe_h_max)
-    return replace(
-        model,
-        labels=kept,
-        label_min=low[keep],
-        label_max=high[keep],
-        training_labels=cloud[inside][:, keep],
-        network=model.network.relabelled(keep, matrix, constant),
-        error=model.error and model.error.for_labels(keep),
-        templates=Templates.none(len(kept), len(model.wave)),
+def _gradient_model(settings: TrainingSettings, folder: Path) -> Path | None:
+    """Return the file of the model that gives the physical gradients, if there is to be one."""
+    name = settings.gradient.model
+    return find_model(folder / name if (folder / name).is_file() else name) if name else None
+
+
+def _gradients(settings: TrainingSettings, folder: Path, grid: Grid, training: PreparedSet) -> PhysicalGradients | None:
+    """Take the physical gradients at labels such as the training set's; None where no model gives any."""
+    file = _gradient_model(settings, folder)
+    if file is None:
+        return None
+    used, rng = training.ivar.max(axis=0) > 0, np.random.default_rng(settings.seed)
+    return PhysicalGradients.of(load_model(file), settings.gradient, settings.labels, grid, training.labels, used, rng)
+
+
+def _gradient_card(settings: TrainingSettings, gradients: PhysicalGradients | None) -> dict[str, Any]:
+    """Say what a network's derivatives were held to."""
+    if gradients is None:
+        return {}
+    acting = ", ".join(settings.labels[i] for i in gradients.columns)
+    text = f"{acting} held to those of {settings.gradient.model}, weight {settings.gradient.weight:g}"
+    return {"gradient term": text} | (
+        {"gradient templates": f"those of {settings.gradient.model}"} if gradients.templates.names else {}
     )
 
 
-def _work_folder(target: Path, settings: TrainingSettings) -> Path:
+def _work_folder(target: Path, settings: TrainingSettings, folder: Path) -> Path:
     """Return the folder of what is finished, named by all that the physical part of a training depends on."""
     parts = (settings.labels, settings.seed, settings.grid, settings.continuum, settings.synthetic, settings.teacher)
-    key = hashlib.sha256(repr((parts, settings.student)).encode()).hexdigest()[:12]
+    depends = repr((parts, settings.student)).encode()
+    if file := _gradient_model(settings, folder):
+        depends += repr(settings.gradient).encode() + file.read_bytes()
+    key = hashlib.sha256(depends).hexdigest()[:12]
     work = target.parent / "work" / key
     try:
         work.mkdir(parents=True, exist_ok=True)
@@ -326,13 +326,22 @@ def _work_folder(target: Path, settings: TrainingSettings) -> Path:
 
 
 def _lesson(
-    work: Path, training: PreparedSet, settings: TrainingSettings, progress: Progress, cancelled: CancelCheck
+    work: Path,
+    training: PreparedSet,
+    settings: TrainingSettings,
+    gradients: PhysicalGradients | None,
+    progress: Progress,
+    cancelled: CancelCheck,
 ) -> Lesson:
-    """Ask the teacher where spectra are scarce; let the spectra speak for themselves where they are many."""
-    if len(training) > settings.teacher.most:
+    """Ask the teacher where spectra are scarce; let the spectra speak for themselves where they are many.
+
+    With physical gradients no teacher is asked: it would contradict them where labels go together in all spectra.
+    """
+    if len(training) > settings.teacher.most or gradients is not None:
         # By star: the student looks at the first of them to see how it does on stars that it does not learn.
         training = training.take(np.argsort([star_key(star) for star in training.stars], kind="stable"))
-        return lesson_from_spectra(training.labels, training.flux, training.ivar > 0, settings.student.units)
+        used, units = training.ivar > 0, settings.student.units
+        return lesson_from_spectra(training.labels, training.flux, used, units, gradients)
     if not (training.ivar > 0).all():
         raise StellacubeError(
             "The teacher needs spectra without gaps.",
