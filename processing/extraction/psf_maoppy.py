@@ -66,6 +66,13 @@ def first_guess(fwhm: float) -> np.ndarray:
     return parameters
 
 
+def at_wave(parameters: np.ndarray, wave: float | np.ndarray) -> np.ndarray:
+    """Return the parameters (..., n_parameter) at `wave` (Angstrom), kept where MAOPPY can use them."""
+    parameters = np.clip(parameters, LOWEST, HIGHEST)
+    parameters[..., -1] = wave
+    return parameters
+
+
 def evaluate(parameters: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
     """Return the share of a star's light in spaxels at offsets (dx, dy) from it."""
     from scipy.ndimage import map_coordinates

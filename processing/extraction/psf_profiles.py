@@ -59,10 +59,7 @@ def free_parameters(profile: Profile) -> np.ndarray:
 
 def at_wave(profile: Profile, parameters: np.ndarray, wave: float | np.ndarray) -> np.ndarray:
     """Return the parameters (..., n_parameter) as they are at `wave` (Angstrom), where the profile asks for it."""
-    if profile == "maoppy":
-        parameters = parameters.copy()
-        parameters[..., -1] = wave
-    return parameters
+    return psf_maoppy.at_wave(parameters, wave) if profile == "maoppy" else parameters
 
 
 def like_moffat(profile: Profile, parameters: np.ndarray) -> tuple[float, float]:
