@@ -27,7 +27,7 @@ from tests.processing.test_spectra_table import write_index
 
 NAMES = ("teff", "logg", "fe_h", "c_fe", "mg_fe", "ti_fe", "cr_fe")
 ELEMENTS = NAMES[3:]
-SMALL = StudentSettings(hidden=(64, 64), units=16, steps=2500, batch=128)
+SMALL = StudentSettings(hidden=(64, 64), units=16, steps=2500, batch=128, rate=8e-3)
 
 
 def cut(model: LabelModel, low: float, high: float) -> LabelModel:
