@@ -78,7 +78,7 @@ class PhysicalGradients:
     columns : ndarray of int, shape (m,)
         Which of the training's labels they belong to.
     coefficients : ndarray, shape (m, n, k)
-        Per unit of the label.
+        Per half of the label's range, as all gradients here.
     spectra : ndarray, shape (n_pix, k)
         What the coefficients multiply; 0 in pixels that are not known.
     known : ndarray of bool, shape (n_pix,)
@@ -150,15 +150,17 @@ class PhysicalGradients:
         asked = np.zeros((len(places), len(model.labels)))
         for i, name in enumerate(model.labels):
             asked[:, i] = np.clip(places[:, names.index(name)], model.label_min[i], model.label_max[i])
-        slopes = model.network.hidden(asked)[1][:, :, [model.labels.index(name) for name in acting]]
+        columns = np.array([names.index(name) for name in acting])
+        slopes = model.network.hidden(asked)[1][:, :, [model.labels.index(name) for name in acting]].astype(float)
+        slopes *= ((high - low) / 2)[columns]
         known = covered & used
         return cls(
             settings=settings,
             label_min=low,
             label_max=high,
             labels=places,
-            columns=np.array([names.index(name) for name in acting]),
-            coefficients=slopes.transpose(2, 0, 1).astype(float),
+            columns=columns,
+            coefficients=slopes.transpose(2, 0, 1),
             spectra=np.where(known[:, None], matrix @ model.network.basis.astype(float), 0.0),
             known=known,
             templates=_templates(model, names, matrix) if covered.all() else Templates.none(len(names), len(used)),
@@ -179,10 +181,9 @@ class PhysicalGradients:
             settings' limit.
         """
         q, r = np.linalg.qr(self.spectra - basis @ (basis.T @ self.spectra))
-        whole = np.linalg.qr(self.spectra)[1]
         moments = self.coefficients.transpose(0, 2, 1) @ self.coefficients / len(self.labels)
         # Each label alike, however weak its lines.
-        left = r @ moments @ r.T / _size(self.coefficients @ whole.T) ** 2
+        left = r @ moments @ r.T / self._sizes()[:, None, None] ** 2
         turn = np.linalg.eigh(left.sum(axis=0))[1][:, ::-1]
         shares = np.einsum("kj,mkl,lj->mj", turn, left, turn, optimize=True)
         # What each label lacks with no, one, two.. of these spectra.
@@ -190,15 +191,14 @@ class PhysicalGradients:
         enough = int(np.argmax(lacks.max(axis=0) < LEFT_OUT))
         return q @ turn[:, : min(enough, self.settings.components)]
 
-    def balanced(self, scale: np.ndarray) -> np.ndarray:
-        """Return scales of the labels (n_label,) with which a step in any of them changes the spectrum as much.
+    def scales(self) -> np.ndarray:
+        """Return units of all labels (n_label,) in which a step in any of them changes the spectrum as much.
 
         Otherwise a network must learn first how little copper does, and to a hundredth of what the temperature does.
         """
-        size = _size(self.coefficients @ np.linalg.qr(self.spectra)[1].T)[:, 0, 0] * scale[self.columns]
-        balanced = scale.copy()
-        balanced[self.columns] *= size.max() / size
-        return balanced
+        units, sizes = (self.label_max - self.label_min) / 2, self._sizes()
+        units[self.columns] *= sizes.max() / sizes
+        return units
 
     def loss(self, basis: np.ndarray, centre: np.ndarray, scale: np.ndarray, level: float) -> GradientLoss:
         """Return the term for a student of spectra on a basis.
@@ -213,9 +213,16 @@ class PhysicalGradients:
         """
         # Differences in the known pixels alone: |B x - g| there is |R x - Q^T g| and a constant, with Q R = B there.
         q, r = np.linalg.qr(np.where(self.known[:, None], basis, 0.0))
-        slopes = self.coefficients @ (self.spectra.T @ q) * scale[self.columns, None, None] / level
-        size = _size(slopes)
-        return GradientLoss(self.settings, (self.labels - centre) / scale, self.columns, slopes / size, r.T, 1 / size)
+        units = 2 * scale / (self.label_max - self.label_min) / level
+        weight = 1 / (self._sizes() * units[self.columns])[:, None, None]
+        target = self.coefficients @ (self.spectra.T @ q) / self._sizes()[:, None, None]
+        return GradientLoss(self.settings, (self.labels - centre) / scale, self.columns, target, r.T, weight)
+
+    def _sizes(self) -> np.ndarray:
+        """Rms length over the stars of each label's gradients, shape (m,)."""
+        lengths = np.linalg.norm(self.coefficients @ np.linalg.qr(self.spectra)[1].T, axis=2)
+        sizes = np.sqrt(np.square(lengths).mean(axis=1))
+        return np.maximum(sizes, FAINTEST * sizes.max())
 
 
 class GradientLoss:
@@ -287,12 +294,6 @@ def jacobian(
         tangents = tangents * (sigmoid * (1 + before * (1 - sigmoid)))
         x = before * sigmoid
     return tangents @ (parameters[-2].T @ turn)
-
-
-def _size(slopes: np.ndarray) -> np.ndarray:
-    """Return the rms length over the stars of each label's gradients (m, n, k), shape (m, 1, 1)."""
-    size = np.sqrt(np.square(slopes).sum(axis=2).mean(axis=1))
-    return np.maximum(size, FAINTEST * size.max())[:, None, None]
 
 
 def _acting(model: LabelModel, settings: GradientSettings, names: tuple[str, ...]) -> tuple[str, ...]:

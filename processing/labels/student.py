@@ -112,7 +112,7 @@ def train_student(
     generator = torch.Generator().manual_seed(seed)
     centre, scale = (label_min + label_max) / 2, (label_max - label_min) / 2
     if gradients is not None:
-        scale = gradients.balanced(scale)
+        scale = gradients.scales()
     x = torch.tensor((lesson.labels - centre) / scale, dtype=torch.float32)
     level = float(np.sqrt((lesson.coefficients**2).sum(1).mean()))
     y = torch.tensor(lesson.coefficients / level, dtype=torch.float32)
