@@ -137,6 +137,7 @@ class Restorer(QObject):
         super().__init__(window)
         self._window, self._preferences = window, preferences
         self._pending: State | None = None
+        self._saved: State = {}
         window.document.opened.connect(self._on_opened)
         window.document.image_ready.connect(self._on_image)
 
@@ -145,17 +146,19 @@ class Restorer(QObject):
         """What was open last; empty where nothing is known."""
         return _loaded(self._preferences.text(LAST)) or {}
 
-    def remember(self) -> None:
-        """Save what is open and how it is shown."""
+    def remember(self) -> bool:
+        """Save what is open and how it is shown; return whether there was anything new."""
         state = capture(self._window)
-        if not state:
-            return
+        if not state or state == self._saved:
+            return False
+        self._saved = state
         self._preferences.set_text(LAST, json.dumps(state))
         views = _loaded(self._preferences.text(VIEWS)) or {}
         views.pop(state["paths"][0], None)
         views[state["paths"][0]] = state
         kept = dict(list(views.items())[-MAX_VIEWS:])
         self._preferences.set_text(VIEWS, json.dumps(kept))
+        return True
 
     def restore_last(self) -> None:
         """Open again what was open last."""
@@ -211,8 +214,8 @@ class Autosave(QObject):
     @Slot()
     def save(self) -> None:
         """Save what is open, on the disk."""
-        self._restorer.remember()
-        self._preferences.sync()
+        if self._restorer.remember():
+            self._preferences.sync()
 
     def end(self) -> None:
         """Note that the window was closed properly."""

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QFileDialog,
-    QHeaderView,
     QLabel,
     QTableWidget,
     QTableWidgetItem,
@@ -20,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from gui.document import Document
 from gui.notifications import Notifications
-from gui.panels.label_list import side, tool_button
+from gui.panels.label_list import set_columns, side, tool_button
 from gui.panels.panel import EmptyState, Panel
 from gui.selection import Selection
 from gui.theme import GRID, Theme, ThemeManager
@@ -82,18 +81,7 @@ class CutsPanel(Panel):
         self.table = table = QTableWidget(0, len(COLUMNS))
         table.setAccessibleName("Cuts and how many stars they remove")
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setShowGrid(False)
-        table.setTabKeyNavigation(False)
-        table.verticalHeader().hide()
-        header = table.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for n, (title, tip) in enumerate(COLUMNS):
-            item = QTableWidgetItem(title)
-            item.setToolTip(tip)
-            item.setTextAlignment(side(n))
-            table.setHorizontalHeaderItem(n, item)
+        set_columns(table, COLUMNS)
         table.itemChanged.connect(self._on_edited)
         self.said = QLabel()
         self.said.setObjectName("muted")

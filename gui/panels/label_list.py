@@ -24,20 +24,9 @@ class LabelList(QTableWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setShowGrid(False)
         self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for n, (title, tip) in enumerate(columns):
-            item = QTableWidgetItem(title)
-            item.setToolTip(tip)
-            item.setTextAlignment(side(n))
-            self.setHorizontalHeaderItem(n, item)
+        set_columns(self, columns)
         self.itemSelectionChanged.connect(self._on_selected)
 
     def set_theme(self, theme: Theme) -> None:
@@ -75,6 +64,22 @@ class LabelList(QTableWidget):
     def _on_selected(self) -> None:
         if self.current:
             self.chosen.emit(self.current)
+
+
+def set_columns(table: QTableWidget, columns: Sequence[tuple[str, str]]) -> None:
+    """Give a plain table its columns, (title, tooltip) each; the first one takes the room that is left."""
+    table.setShowGrid(False)
+    table.setTabKeyNavigation(False)
+    table.verticalHeader().hide()
+    header = table.horizontalHeader()
+    header.setHighlightSections(False)
+    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    for n, (title, tip) in enumerate(columns):
+        item = QTableWidgetItem(title)
+        item.setToolTip(tip)
+        item.setTextAlignment(side(n))
+        table.setHorizontalHeaderItem(n, item)
 
 
 def side(column: int) -> Qt.AlignmentFlag:

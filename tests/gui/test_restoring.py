@@ -91,6 +91,15 @@ def test_stars_changed_by_hand_come_back(opened, field, themes, qtbot: QtBot, pu
     put_away(second)
 
 
+def test_only_what_has_changed_is_saved_again(finished) -> None:
+    finished.workspaces.show("explore")
+    assert finished.restorer.remember()
+    assert not finished.restorer.remember()
+    finished.workspaces.show("look")
+    assert finished.restorer.remember()
+    assert finished.restorer.last["workspace"] == "look"
+
+
 def test_another_file_is_not_shown_like_this_one(finished, field, qtbot: QtBot) -> None:
     finished.workspaces.show("explore")
     finished.restorer.remember()
