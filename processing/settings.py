@@ -45,6 +45,9 @@ class SourceSettings:
     """Stars up to this many FWHM outside the field are included as contaminants."""
     saturated: Literal["mask", "ignore"] = "mask"
     """Stars with flat or hollow cores: model them by their wings and write no spectrum, or take them as they are."""
+    trails: Literal["mask", "ignore"] = "mask"
+    """Straight bright lines across the field, as satellites draw them: leave their spaxels out and say so, or take them
+    for sky and stars."""
     detection_sigma: float = 5.0
     """Detection threshold on the white-light image when no list is given, in sigma of the background."""
 

@@ -110,6 +110,8 @@ def _check(spectrum: StarSpectrum, fit: LabelFit, model: LabelModel, settings: S
         reasons.append("more than one star shares the spectrum")
     if float(meta.get("edge_dist", np.inf)) < MIN_EDGE:
         reasons.append("the star lies at the edge of the field")
+    if meta.get("trail"):
+        reasons.append("the trail of a satellite hides a part of the star")
     if float(meta.get("contamination", 0.0)) > MAX_CONTAMINATION:
         reasons.append(f"{float(meta['contamination']):.0%} of the light in its PSF is its neighbours'")
     if fit.note and fit.converged:

@@ -64,10 +64,19 @@ class Saturation:
 
 
 class Unspoilt:
-    """The layers of a cube without the voxels that saturated stars spoil."""
+    """The layers of a cube without spoilt voxels.
 
-    def __init__(self, cube: Layers, saturation: Saturation) -> None:
-        self._cube, self._saturation = cube, saturation
+    Parameters
+    ----------
+    cube : Layers
+    mask : ndarray of bool, shape (n_band, ny, nx)
+        True where voxels must not be used.
+    band_start : ndarray of int, shape (n_band + 1,)
+        First layer of each band.
+    """
+
+    def __init__(self, cube: Layers, mask: np.ndarray, band_start: np.ndarray) -> None:
+        self._cube, self._mask, self._band_start = cube, mask, band_start
 
     @property
     def wave(self) -> np.ndarray:
@@ -77,8 +86,7 @@ class Unspoilt:
     def block(self, start: int, stop: int) -> Any:
         """Return ``flux`` and ``ivar``, each (n, ny, nx), 0 where masked."""
         block = self._cube.block(start, stop)
-        band = np.searchsorted(self._saturation.band_start, np.arange(start, stop), side="right") - 1
-        spoilt = self._saturation.mask[band]
+        spoilt = self._mask[np.searchsorted(self._band_start, np.arange(start, stop), side="right") - 1]
         return LayerBlock(np.where(spoilt, np.float32(0), block.flux), np.where(spoilt, np.float32(0), block.ivar))
 
 

@@ -23,6 +23,7 @@ from processing.extraction.register import Registration, register
 from processing.extraction.second_pass import PREFIX, FirstCheckpoint, missed_stars, with_new_stars
 from processing.extraction.solve import Solution, solve_cube
 from processing.extraction.sources import FieldImage, SourceTable, field_image, require_stars, select_sources
+from processing.extraction.trails import TOUCHES, find_trail
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
 from processing.settings import PsfSettings, Settings, SolveSettings
 from processing.spectrum import MetaValue, StarSpectrum
@@ -133,13 +134,26 @@ def _extract(
         saturation = find_saturated(overview, cube.wave, *place, stars.mag, registration.fwhm)
     if saturation is not None:
         image = replace(image, white=np.where(saturation.mask.any(0), np.nan, image.white))
-        layers = Unspoilt(cube, saturation)
+        layers = Unspoilt(layers, saturation.mask, saturation.band_start)
+    trail = None
+    if settings.sources.trails == "mask":
+        trail = find_trail(
+            image, overview.bands, *place, stars.mag, registration.fwhm, settings.psf.beta,
+            detected=stars.source == "detected", cancelled=cancelled,
+        )  # fmt: skip
+    if trail is not None:
+        hidden = trail.mask(image.white.shape)
+        image = replace(image, white=np.where(hidden, np.nan, image.white))
+        layers = Unspoilt(layers, hidden[None], np.array([0, cube.wave.size]))
     sources, field_notes = select_sources(
         stars, *place, image, registration.fwhm, settings.sources, settings.psf, saturation
     )
     require_stars(sources, stars)
     new = np.char.startswith(sources.star_id, PREFIX) & sources.extracted & settings.extraction.second_pass
     sources = replace(sources, reason=np.where(new, "not in the list: found on the residual image", sources.reason))
+    if trail is not None:
+        sources, note = trail.flag(sources, image.white.shape, registration.fwhm)
+        field_notes = (*field_notes, note)
     progress(0.15, f"{sources.extracted.sum()} of {len(stars)} stars will be extracted")
 
     modelled = np.flatnonzero(sources.modelled)
@@ -257,6 +271,7 @@ def _spectra(
             "multistar": bool(sources.multistar[i]),
             "in_field": True,
             "edge_dist": float(sources.edge_dist[i]),
+            "trail": bool(sources.reason[i] == TOUCHES),
             "psf_fwhm": fwhm,
             "psf_chi": float(solution.chi[k]),
             "psf_residual": float(misfit[k]),

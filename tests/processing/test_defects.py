@@ -93,7 +93,7 @@ def test_spoilt_voxels_have_no_weight():
     field = make_field(seed=3, wave=WAVE[::4], reach=15, integrate=False)
     i = brightest(field)
     saturation = found(saturate(field, i, "hollow"))
-    layers = Unspoilt(field, saturation)
+    layers = Unspoilt(field, saturation.mask, saturation.band_start)
     block = layers.block(3, 9)
     y, x = round(field.y[i]), round(field.x[i])
     assert not block.ivar[:, y, x].any()

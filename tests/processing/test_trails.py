@@ -1,0 +1,178 @@
+"""Trails of satellites: found at any angle, never where there is none, and kept from the stars."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from star_fields import make_field, moffat, star_list, write_cube
+
+from processing.cube import MuseCube
+from processing.extraction.extract import extract
+from processing.extraction.sources import FieldImage
+from processing.extraction.trails import HIDES, TOUCHES, find_trail
+from processing.settings import PsfSettings, Settings, SourceSettings
+from processing.simulation import defects
+
+FWHM, SIZE = 3.95, 90
+WAVE = np.linspace(4800.0, 9300.0, 10)
+
+
+def make(n_star, seed=1):
+    """Return band images as means of many layers, the variance of one, and the stars."""
+    field = make_field(
+        seed=seed, n_star=n_star, shape=(SIZE, SIZE), wave=WAVE, reach=25, integrate=False, noise=False, masked=0.0
+    )
+    bands = np.where(field.ivar > 0, field.data, np.nan).astype(float)
+    variance = bands.mean(0) + 25.0
+    bands += np.sqrt(variance / 300.0) * np.random.default_rng(seed).standard_normal(bands.shape)
+    return field, bands, variance
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    return make(50)
+
+
+@pytest.fixture(scope="module")
+def crowded():
+    return make(350)
+
+
+def line(angle, offset, sigma, width=4.0):
+    yy, xx = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
+    return sigma * np.exp(-4 * np.log(2) * ((yy * np.cos(angle) - xx * np.sin(angle) - offset) / width) ** 2)
+
+
+def find(made, bands, keep=slice(None), **how):
+    field, _, variance = made
+    image = FieldImage(bands.mean(0), variance)
+    return find_trail(image, bands, field.x[keep], field.y[keep], field.mag[keep], FWHM, 2.5, **how)
+
+
+def sigma_of(made):
+    return float(np.sqrt(np.nanmedian(made[2])))
+
+
+@pytest.mark.parametrize("height", [5.0, 10.0, 30.0])
+@pytest.mark.parametrize(("angle", "offset"), [(0.0, 12.3), (0.4, -15.0), (np.pi / 2, 8.0), (2.5, 3.0)])
+def test_trails_are_found_at_any_angle(sparse, angle, offset, height):
+    _, bands, _ = sparse
+    trail = find(sparse, bands + line(angle, offset, height * sigma_of(sparse)))
+    assert np.sin(trail.angle - angle) == pytest.approx(0.0, abs=0.01)
+    x, y = 44.5 - offset * np.sin(angle), 44.5 + offset * np.cos(angle)
+    assert abs(trail.across(x, y)) < 0.5
+    assert trail.fwhm == pytest.approx(4.0, abs=0.4)
+    assert trail.height == pytest.approx(height, rel=0.15)
+
+
+def test_a_trail_across_a_crowded_field_is_found(crowded):
+    trail = find(crowded, crowded[1] + line(0.6, 5.0, 20 * sigma_of(crowded)))
+    assert trail.angle == pytest.approx(0.6, abs=0.02)
+
+
+def test_stars_that_were_detected_on_a_trail_do_not_hide_it(sparse):
+    field, bands, variance = sparse
+    along = np.arange(-40.0, 41.0, 3.0)
+    x, y = np.append(field.x, 44.5 + along * np.cos(0.5)), np.append(field.y, 44.5 + along * np.sin(0.5))
+    mag = np.append(field.mag, np.full(along.size, 18.5))
+    bands = bands + line(0.5, 0.0, 10 * sigma_of(sparse))
+    trail = find_trail(FieldImage(bands.mean(0), variance), bands, x, y, mag, FWHM, 2.5, detected=True)
+    assert trail.angle == pytest.approx(0.5, abs=0.01)
+
+
+def no_trails(field, sigma):
+    """Yield what only looks like a trail: a name, and what is added to each band, in sigma."""
+    rng = np.random.default_rng(4)
+    yy, xx = np.indices((SIZE, SIZE))
+    u = (xx - 40) * np.cos(0.7) + (yy - 50) * np.sin(0.7)
+    v = (yy - 50) * np.cos(0.7) - (xx - 40) * np.sin(0.7)
+    grey, star = np.ones(WAVE.size), int(np.argmin(np.hypot(field.x - 45, field.y - 45)))
+    yield "nothing", grey, np.zeros((SIZE, SIZE))
+    for height in (10.0, 100.0):
+        yield "an edge-on galaxy", grey, height * np.exp(-np.abs(u) / 15) / np.cosh(v / 2.5) ** 2
+    spiral = np.cos(2 * np.arctan2(v, u) - 6 * np.log(np.hypot(u, v) + 3))
+    yield "a spiral", grey, 50 * np.exp(-np.hypot(u, v) / 20) * (1 + spiral)
+    yield "a straight filament of line emission", 10.0 * (np.arange(WAVE.size) == 4), 10 * np.exp(-((v / 2.5) ** 2))
+    yield "a curved filament", grey, 15 * np.exp(-(((v - 8 * np.sin(u / 15)) / 2.5) ** 2))
+    knots = np.abs(np.interp(u, np.arange(-90, 90, 8), rng.normal(0, 1, 23)))
+    yield "a knotty filament", grey, 15 * knots * np.exp(-((v / 2.5) ** 2))
+    yield "a wide filament", grey, 10 * np.exp(-((v / 12) ** 2))
+    for height in (2.0, 20.0):
+        stack = np.arange(SIZE) * 4 // SIZE
+        yield "the pattern of slices", grey, height * rng.normal(0, 1, (SIZE, 4))[:, stack]
+        yield "the pattern of spectrographs", grey, height * np.repeat(rng.normal(0, 1, (8, 1)), 12, 0)[:SIZE] + 0 * xx
+        yield "a bright slice", grey, height * (yy == 37)
+        yield "a bright pair of slices", grey, height * ((yy == 37) | (yy == 38))
+        yield "a comb", grey, height * (yy % 12 < 2)
+        yield "a bright edge", grey, height * (yy < 5)
+        yield "a step", grey, height * (v > 0)
+        yield "a gradient", grey, height * xx / 10
+    column = np.abs(xx - round(field.x[star])) < 1
+    yield "a bleeding column", grey, 60 * column * np.exp(-np.abs(yy - field.y[star]) / 20)
+    yield "a column without charge", grey, -30.0 * column
+    spikes = sum(np.exp(-((d / 2) ** 2)) for d in (u, v)) / (1 + np.hypot(u, v) / 5)
+    yield "the spikes of a bright star", grey, 300 * spikes
+    along = np.arange(-90.0, 90.0, 12.0)
+    row = sum(moffat(xx - 45 - a * np.cos(0.3), yy - 45 - a * np.sin(0.3), 4.0, 2.5) for a in along)
+    yield "a row of stars that the list lacks", grey, 20 * row / row.max()
+
+
+@pytest.mark.parametrize("detected", [False, True])
+def test_what_only_looks_like_a_trail_is_none(sparse, detected):
+    field, bands, _ = sparse
+    sigma = sigma_of(sparse)
+    for name, colour, image in no_trails(field, sigma):
+        assert find(sparse, bands + sigma * colour[:, None, None] * image, detected=detected) is None, name
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3, 0.6])
+def test_fields_without_a_trail_have_none_whatever_the_list_lacks(sparse, crowded, missing):
+    for made in (sparse, crowded):
+        keep = np.random.default_rng(2).random(made[0].x.size) >= missing
+        assert find(made, made[1], keep) is None
+        assert find(made, made[1], np.argsort(made[0].mag)[3:]) is None
+
+
+@pytest.mark.slow
+def test_two_hundred_random_fields_have_no_trail():
+    for seed in range(200):
+        made = make(int(20 + 3 * seed), seed=100 + seed)
+        assert find(made, made[1]) is None
+
+
+def test_a_trail_costs_other_stars_nothing_and_is_told(tmp_path):
+    rng = np.random.default_rng(5)
+    x, y = (np.mgrid[0:5, 0:5].reshape(2, -1) * 16 + 12 + rng.uniform(-2, 2, (2, 25))).astype(float)
+    mag = np.append(rng.uniform(16.0, 18.0, 15), rng.uniform(18.0, 19.0, 10))[rng.permutation(25)]
+    field = make_field(
+        positions=(x, y), magnitudes=mag, shape=(90, 90), wave=np.arange(6000.0, 6400.0, 5.0), drift=(0.2, -0.1),
+        fwhm=(4.0, 3.9), beta=(2.5, 2.5), e=0.03, border=0, masked=0.0, reach=30, integrate=False,
+    )  # fmt: skip
+    path = write_cube(field, tmp_path / "cube.fits")
+    defects.spoil_cube(path, [defects.satellite_trail(field.x[12] - 2.0, field.y[12], 30.0, 4.0, 10.0)])
+    away = np.abs((y - y[12]) * np.cos(np.pi / 6) - (x - x[12] + 2.0) * np.sin(np.pi / 6))
+    worst = {}
+    for how in ("mask", "ignore"):
+        settings = Settings(psf=PsfSettings(bins=4), sources=SourceSettings(trails=how), workers=2)
+        with MuseCube.open(path) as cube:
+            result = extract(cube, star_list(x=x, y=y, mag=mag), replace(settings))
+        stars = {int(s.star_id[1:]): s for s in result.spectra}
+        off = [i for i in stars if away[i] > 12]
+        worst[how] = max(abs(np.median(stars[i].flux / field.flux[i]) - 1.0) for i in off if mag[i] < 18)
+        pull = np.concatenate([(stars[i].flux - field.flux[i]) * np.sqrt(stars[i].ivar) for i in off])
+        said = [note for note in result.notes if "trail of a satellite" in note]
+        if how == "ignore":
+            assert not said
+            assert 12 in stars
+            continue
+        assert f"{np.sum(result.sources.reason == HIDES)} stars under it" in said[0]
+        assert 12 not in stars
+        assert result.sources.reason[12] == HIDES
+        assert (result.sources.reason[away > 12] == "").all()
+        assert np.std(pull) < 1.15
+        assert all(stars[i].meta["trail"] == (result.sources.reason[i] == TOUCHES) for i in stars)
+        assert any(star.meta["trail"] for star in stars.values())
+        assert np.isnan(result.residual[round(y[12]), round(x[12])])
+    assert worst["mask"] < 0.01 < worst["ignore"]
