@@ -1,6 +1,7 @@
 """Training of label models from a one-page TOML file: spectra in, model file out, resumable at every stage.
 
     synthetic spectra --prepare--> teacher (Gaussian processes) --ask--> lesson --teach--> student network
+    or many spectra with labels --> lesson --teach, held to physical gradients--> student network
     real spectra --compare with it--> correction --add--> network --judge on stars it never saw--> model file
 
 A folder ``work`` beside the model file keeps what is finished: the teacher, the lesson, and the student every few
@@ -42,6 +43,7 @@ from processing.labels.teacher import Features, Teacher, train_teacher
 from processing.labels.templates import Templates
 from processing.labels.witness import with_templates
 from processing.preparation.continuum import ContinuumOperator
+from processing.preparation.masks import DICHROIC_BAND, inside
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
 from processing.settings import from_dict
 
@@ -296,6 +298,8 @@ def _gradients(settings: TrainingSettings, folder: Path, grid: Grid, training: P
     if file is None:
         return None
     used, rng = training.ivar.max(axis=0) > 0, np.random.default_rng(settings.seed)
+    if settings.masks_dichroic:  # no fit will look there
+        used &= ~inside(grid.wave, DICHROIC_BAND)
     return PhysicalGradients.of(load_model(file), settings.gradient, settings.labels, grid, training.labels, used, rng)
 
 
