@@ -32,6 +32,8 @@ def measured(profile: str) -> PsfModel:
 @pytest.fixture
 def with_psf(window: MainWindow, field, tmp_path, qtbot: QtBot, request) -> MainWindow:
     """Open the window on a session that has a PSF."""
+    if request.param == "maoppy":
+        pytest.importorskip("maoppy")
     path = tmp_path / "field.stellacube"
     shutil.copy(field.session, path)
     with Session.open(path) as session:
@@ -69,6 +71,17 @@ def test_a_second_component_has_its_page(with_psf) -> None:
     assert not panel.choice.button("second").isHidden()
     panel.choice.button("second").click()
     assert panel.first.points.getData()[1][0] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("with_psf", ["maoppy"], indirect=True)
+def test_the_profile_of_adaptive_optics_has_its_own_parameters(with_psf) -> None:
+    panel = with_psf.workspaces.psf
+    assert panel.first.plot.getAxis("left").labelText == "Phase variance / rad²"
+    assert panel.other.points.getData()[1][0] == pytest.approx(0.13)  # Fried's parameter
+    assert "MAOPPY" in panel.subtitle.toolTip()
+    panel.choice.button("second").click()
+    assert panel.first.plot.getAxis("left").labelText == "α / m⁻¹"
+    assert panel.first.points.getData()[1][0] == pytest.approx(0.1)
 
 
 def test_without_an_extraction_it_says_so(finished) -> None:
