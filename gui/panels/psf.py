@@ -26,7 +26,7 @@ NAMES = {
     "dy": "Δy / spaxel",
     "ratio": "FWHM ratio",
     "fraction": "Share of the light",
-    "variance": "Phase variance / rad²",
+    "variance": "Variance / rad²",
     "r0": "r₀ / m",
     "alpha": "α / m⁻¹",
     "exponent": "β",

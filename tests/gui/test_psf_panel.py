@@ -76,7 +76,7 @@ def test_a_second_component_has_its_page(with_psf) -> None:
 @pytest.mark.parametrize("with_psf", ["maoppy"], indirect=True)
 def test_the_profile_of_adaptive_optics_has_its_own_parameters(with_psf) -> None:
     panel = with_psf.workspaces.psf
-    assert panel.first.plot.getAxis("left").labelText == "Phase variance / rad²"
+    assert panel.first.plot.getAxis("left").labelText == "Variance / rad²"
     assert panel.other.points.getData()[1][0] == pytest.approx(0.13)  # Fried's parameter
     assert "MAOPPY" in panel.subtitle.toolTip()
     panel.choice.button("second").click()
