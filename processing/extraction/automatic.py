@@ -60,4 +60,6 @@ def settle(settings: Settings, narrow: bool) -> tuple[Settings, list[str]]:
         f"Narrow field: the PSF is a core with a wide halo, and a varying sky would take up the halo. "
         f"Chosen for that: {', '.join(chosen)}."
     ]
+    if settings.psf.profile == "auto":
+        notes[0] += ' Where MAOPPY is installed, psf.profile = "maoppy" is the PSF of adaptive optics itself.'
     return replace(settings, psf=psf, solve=solve), notes if narrow and chosen else []
