@@ -243,7 +243,8 @@ def corrected_model(
     Returns
     -------
     LabelModel
-        With a network of as many units in the bottleneck, and its `scatter` and `error` from real stars.
+        With a network of as many units in the bottleneck, its `correction`, and its `scatter` and `error` from real
+        stars.
     """
     column = [model.labels.index(name) for name in CORE]
     parts = []
@@ -271,6 +272,7 @@ def corrected_model(
     return replace(
         model,
         network=both.compressed(model.training_labels.astype(float), model.network.n_unit),
+        correction=small,
         scatter=scatter.astype(np.float32),
         error=model.error and replace(model.error, real=_unseen(real, left_out)),
     )

@@ -14,6 +14,7 @@ from processing.labels.arms import WIDTH, arms_of, remeasured, without_seam
 from processing.labels.errors import Design, robust_scale
 from processing.labels.held import bounds, ranges
 from processing.labels.marquardt import Problem, Solution, minimise
+from processing.labels.names import CORE
 from processing.labels.normal import Emulator, NormalEquations
 from processing.labels.outliers import find_outliers, near_emission_line, without
 from processing.labels.priors import StarPriors
@@ -52,6 +53,10 @@ APART = 0.25
 MIN_PIXELS_PER_LABEL = 5
 RATIO_UNCERTAINTY = 0.3
 """Part of the pseudo-continuum's change beside a gap that is taken as its 1-sigma error."""
+EXCESS = 0.5
+"""What real stars taught applies to each star by 1 +- this: 1 +- 0.1 in library stars, 0 +- 0.1 in computed spectra."""
+COMPUTED = -0.85
+"""Below this excess a spectrum is as computed ones are. One library star in 200 comes to -0.5, hot LAMOST stars to -0.9."""
 
 
 def fit_labels(
@@ -144,6 +149,9 @@ class Batch:
         reached = operators.reached(stars[0])
         self.reached = reached
         self.emulator = Emulator.at_resolution(model.network, model.wave, model.lsf_fwhm, reached)
+        self.correction = None
+        if model.correction is not None:
+            self.correction = Emulator.at_resolution(model.correction, model.wave, model.lsf_fwhm, reached).network
         self.error = model.error and model.error.at_resolution(model.wave, model.lsf_fwhm, reached)
         self.prior = StarPriors.of([star.meta for star in stars], model.labels, settings.fit)
         self.low, self.high = bounds(model, settings.fit)
@@ -169,11 +177,14 @@ class Batch:
         stop_if(self.cancelled)
         self.prepared = prepare(self.stars, velocity, self.model, self.operators, self.arms)
         self.ratio = continuum_ratio(self.prepared, self.emulator.network.flux(labels), self.model)
+        self.learned = self._learned(labels)
         self.weight = self._weights()
 
     def equations(self, labels: np.ndarray) -> NormalEquations:
         """Return the normal equations about labels (n, n_label)."""
-        return NormalEquations.build(self.emulator, self.prepared.flux, self.weight, self.ratio, labels)
+        return NormalEquations.build(
+            self.emulator, self.prepared.flux, self.weight, self.ratio, labels, EXCESS * self.learned
+        )
 
     def learn_from_residuals(self, labels: np.ndarray, shift: np.ndarray, *, last: bool) -> None:
         """Rescale the errors by what labels and velocities leave over.
@@ -181,6 +192,8 @@ class Batch:
         Unless it was the `last` time outliers are masked as well, and the arms' velocities told apart.
         """
         self.best = self.ratio * self.emulator.network.flux(labels)
+        self.excess = self._excess(self.prepared.flux - self._shifted_best(shift))
+        self.best += self.excess[:, None] * self.learned
         residual = np.where(self.weight > 0, self.prepared.flux - self._shifted_best(shift), 0.0)
         scaled = np.sqrt(self.weight) * residual
         scale = np.clip(self._scales(scaled, self.weight > 0), 0.2, 20.0)
@@ -231,6 +244,19 @@ class Batch:
     def _red(self, i: int) -> np.ndarray:
         """Pixels (n_pix,) that a star has from the red arm."""
         return self.operators.red_part(float(self.prepared.velocity[i]), self.arms[i])
+
+    def _learned(self, labels: np.ndarray) -> np.ndarray:
+        """Return what real stars added to physical spectra at labels (n, n_label); shape (n, n_pix)."""
+        if self.correction is None:
+            return np.zeros_like(self.ratio)
+        core = labels[:, [self.model.labels.index(name) for name in CORE]]
+        return self.ratio * self.correction.flux(core)
+
+    def _excess(self, residual: np.ndarray) -> np.ndarray:
+        """By how much more of what real stars taught each star has than usual, from residuals (n, n_pix)."""
+        weighted = self.weight * self.learned
+        stiffness = EXCESS**-2 + (weighted * self.learned).sum(axis=1)
+        return np.asarray((weighted * residual).sum(axis=1) / stiffness, np.float32)
 
     def _weights(self) -> np.ndarray:
         """Inverse variances of the fit: the raw errors and the model's own scatter, rescaled to what was left over.
@@ -283,11 +309,12 @@ class Batch:
         deviation = (flux - best) * np.sqrt(ivar)
         _, slopes = self.emulator.network.hidden(labels[None])
         n, arms = labels.size, self.arms[i]
-        jacobian = np.empty((flux.size, n + 2))  # the last is the red arm's own velocity
+        jacobian = np.empty((flux.size, n + 3))  # the last two: the red arm's own velocity, the correction's excess
         jacobian[:, :n] = self.emulator.network.basis @ slopes[0] * self.ratio[i][:, None]
         jacobian[:, n] = self.emulator.velocity_derivative(best[None])[0]
         jacobian[:, n + 1] = jacobian[:, n] * self._red(i)
-        precision = np.diag(np.concatenate([1e-6 / np.square(self.ranges), [1e-12, WIDTH**-2]]))
+        jacobian[:, n + 2] = self.learned[i]
+        precision = np.diag(np.concatenate([1e-6 / np.square(self.ranges), [1e-12, WIDTH**-2, EXCESS**-2]]))
         precision[:n, :n] += self.prior.take(np.array([i])).terms(labels[None])[2][0]
         design = Design(jacobian, self.weight[i].astype(float), ivar, precision, n + 1)
         resampler = self.operators.get(star, float(prepared.velocity[i]), arms)
@@ -295,6 +322,8 @@ class Batch:
         variance = np.divide(1.0, star.ivar, out=np.zeros_like(star.ivar), where=good)
         error = np.divide(scale, np.sqrt(ivar), out=np.zeros_like(ivar), where=fitted)
         in_scope, sentences = describe(model, labels, flux, best, error, fitted)
+        if self.excess[i] < COMPUTED and in_scope:
+            sentences.append("It looks computed: what sets real spectra apart from the physical ones is not in it.")
         if not converged:
             sentences.append("The fit did not converge.")
         noise = np.where(star.wave < arms.split, *(self._noise_scale(i, float(parts[k])) for k in (0, -1)))

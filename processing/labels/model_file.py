@@ -18,7 +18,7 @@ import numpy as np
 
 from processing.errors import StellacubeError
 from processing.labels.model_error import ModelError, Unseen
-from processing.labels.names import LABELS
+from processing.labels.names import CORE, LABELS
 from processing.labels.network import Activation, Network
 from processing.labels.templates import Templates
 from processing.paths import resource
@@ -68,6 +68,9 @@ class LabelModel:
         Training set, validation figures, licence, citation (`CARD_ENTRIES`), as JSON can hold them.
     error : ModelError, optional
         How wrong the model itself makes the labels; None where nobody knows.
+    correction : Network, optional
+        The part of the network's spectra that real stars taught, in Teff, logg and [Fe/H] alone: by how much real
+        spectra differ from physical ones. None where the network is of one piece.
     companion : LabelModel, optional
         Network for metal-poor stars whose results are mixed in (`processing.labels.mixture`).
     """
@@ -91,6 +94,7 @@ class LabelModel:
     masks_balmer_cores: bool = False
     card: Mapping[str, Any] = field(default_factory=dict)
     error: ModelError | None = None
+    correction: Network | None = None
     companion: LabelModel | None = None
 
 
@@ -139,7 +143,7 @@ def save_model(model: LabelModel, path: str | Path) -> Path:
         If the model is not complete, or the file cannot be written.
     """
     _check(model, str(path))
-    network, templates = model.network, model.templates
+    templates = model.templates
     scale = np.abs(templates.coefficients).max(axis=(0, 2), initial=1e-30, keepdims=True)
     entries: dict[str, Any] = {
         "stellacube_model": FORMAT,
@@ -153,12 +157,10 @@ def save_model(model: LabelModel, path: str | Path) -> Path:
         "template_scale": scale.astype(np.float32),
         "template_coefficients": (templates.coefficients / scale).astype(np.float16),
         "template_basis": templates.basis.astype(np.float16),
-        "n_layer": len(network.weights),
         **_error_entries(model.error),
         **{name: getattr(model, name) for name in _PLAIN},
-        **{name: getattr(network, name) for name in _NETWORK},
-        **{f"weight_{i}": weight for i, weight in enumerate(network.weights)},
-        **{f"bias_{i}": bias for i, bias in enumerate(network.biases)},
+        **_network_entries(model.network),
+        **(_network_entries(model.correction, "correction_") if model.correction is not None else {}),
     }
     target = Path(path).with_suffix(".npz")
     unfinished = target.with_suffix(".part.npz")
@@ -255,14 +257,6 @@ def _refuse_others(entries: Mapping[str, np.ndarray], file: Path) -> None:
 
 
 def _build(entries: Mapping[str, np.ndarray]) -> LabelModel:
-    n_layer = int(entries["n_layer"])
-    parts: dict[str, Any] = {name: entries[name] for name in _NETWORK}
-    parts["activation"] = str(parts["activation"])
-    network = Network(
-        weights=tuple(entries[f"weight_{i}"] for i in range(n_layer)),
-        biases=tuple(entries[f"bias_{i}"] for i in range(n_layer)),
-        **parts,
-    )
     values: dict[str, Any] = {name: entries[name] for name in _PLAIN}
     for name in ("name", "version", "role", "frame"):
         values[name] = str(values[name])
@@ -271,12 +265,29 @@ def _build(entries: Mapping[str, np.ndarray]) -> LabelModel:
     return LabelModel(
         labels=tuple(str(name) for name in entries["labels"]),
         continuum=ContinuumOperator(**json.loads(str(entries["continuum"]))),
-        network=network,
+        network=_network(entries),
         templates=_templates(entries),
         error=_error(entries),
+        correction=_network(entries, "correction_") if "correction_n_layer" in entries else None,
         card=json.loads(str(entries["card"])),
         **values,
     )
+
+
+def _network_entries(network: Network, prefix: str = "") -> dict[str, Any]:
+    """Arrays of a file that hold a network."""
+    entries: dict[str, Any] = {"n_layer": len(network.weights)} | {name: getattr(network, name) for name in _NETWORK}
+    for i, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+        entries |= {f"weight_{i}": weight, f"bias_{i}": bias}
+    return {prefix + name: value for name, value in entries.items()}
+
+
+def _network(entries: Mapping[str, np.ndarray], prefix: str = "") -> Network:
+    n_layer = int(entries[f"{prefix}n_layer"])
+    parts: dict[str, Any] = {name: entries[prefix + name] for name in _NETWORK}
+    parts["activation"] = str(parts["activation"])
+    weights, biases = (tuple(entries[f"{prefix}{kind}_{i}"] for i in range(n_layer)) for kind in ("weight", "bias"))
+    return Network(weights=weights, biases=biases, **parts)
 
 
 def _error_entries(error: ModelError | None) -> dict[str, np.ndarray]:
@@ -338,6 +349,9 @@ def _check(model: LabelModel, where: str) -> None:
     for part in (model.error.synthetic, model.error.real) if model.error is not None else ():
         if part is not None and (part.basis.shape[1] != n_pix or part.label_error.shape[1] != n_label):
             faults.append("the residuals that tell its own error have the wrong shape")
+    small = model.correction
+    if small is not None and (small.n_label != len(CORE) or small.n_pix != n_pix or not set(CORE) <= set(model.labels)):
+        faults.append("the correction has the wrong shape")
     if model.mask.mean() < CAN_FIT:
         faults.append("most of its pixels are masked")
     if faults:

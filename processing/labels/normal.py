@@ -103,7 +103,13 @@ class NormalEquations:
 
     @classmethod
     def build(
-        cls, emulator: Emulator, flux: np.ndarray, weight: np.ndarray, ratio: np.ndarray, labels: np.ndarray
+        cls,
+        emulator: Emulator,
+        flux: np.ndarray,
+        weight: np.ndarray,
+        ratio: np.ndarray,
+        labels: np.ndarray,
+        extra: np.ndarray | None = None,
     ) -> NormalEquations:
         """Set the equations up.
 
@@ -116,6 +122,9 @@ class NormalEquations:
             What model spectra are multiplied by (`processing.preparation.prepare.continuum_ratio`).
         labels : ndarray, shape (n, n_label)
             Labels of the reference.
+        extra : ndarray, shape (n, n_pix), optional
+            A spectrum of which each star may have some in addition, 0 +- 1 of it. Chi2 is that of the best amount,
+            so that nothing which looks like this spectrum is read as a label.
         """
         network = emulator.network
         z = emulator.exact.bottleneck(labels)
@@ -131,6 +140,16 @@ class NormalEquations:
         linear[:, :k] = (weight * ratio * residual) @ network.basis
         linear[:, k] = np.einsum("ij,ij,ij->i", weight, shift, residual)
         constant = np.einsum("ij,ij,ij->i", weight, residual, residual, dtype=float)
+        if extra is not None:
+            weighted = weight * extra
+            mixed = np.empty((len(flux), k + 1))
+            mixed[:, :k] = (weighted * ratio) @ network.basis
+            mixed[:, k] = np.einsum("ij,ij->i", weighted, shift)
+            pull = np.einsum("ij,ij->i", weighted, residual, dtype=float)
+            stiffness = 1.0 + np.einsum("ij,ij->i", weighted, extra, dtype=float)
+            matrix -= mixed[:, :, None] * mixed[:, None, :] / stiffness[:, None, None]
+            linear -= mixed * (pull / stiffness)[:, None]
+            constant -= pull**2 / stiffness
         return cls(z, constant, linear, matrix)
 
     def take(self, index: np.ndarray) -> NormalEquations:
