@@ -4,6 +4,7 @@ The stars are painted by MAOPPY itself, called directly on pixels of 1/7 spaxel,
 two Moffats. A name that ends in ``-`` is a profile without the residual image.
 """
 
+# ruff: noqa: E402 -- the path and the threads are set before the imports
 from __future__ import annotations
 
 import argparse
