@@ -56,7 +56,7 @@ RATIO_UNCERTAINTY = 0.3
 EXCESS = 0.5
 """What real stars taught applies to each star by 1 +- this: 1 +- 0.1 in library stars, 0 +- 0.1 in computed spectra."""
 COMPUTED = -0.85
-"""Below this excess a spectrum is as computed ones are. One library star in 200 comes to -0.5, hot LAMOST stars to -0.9."""
+"""Below this excess a spectrum is as computed ones are. One library star in 200 comes to -0.5, a hot star to -0.9."""
 
 
 def fit_labels(
