@@ -33,6 +33,8 @@ LIBRARIES = (
     RealSettings("stars/stelib.npz", "3.2"),
     RealSettings("stars/indous.npz", "3.25"),
 )
+LOOSE = 0.3
+"""dex: an abundance with a larger error may wander when another is moved."""
 CLEAN = PreparationSettings(clean_sky=False, mask_ao=False, telluric="none")
 
 
@@ -106,6 +108,9 @@ def _response(
         place = model.labels.index(f"{element}_fe")
         own = " ".join(f"{row[place]:.2f}" for row in rows)
         print(f"{element:3}{own:25}" + "".join(f"{value:7.2f}" for value in np.mean(rows, axis=0) / units))
+    for star, fit in zip(bases, starts, strict=True):
+        loose = [n for n, e in zip(model.labels, fit.errors_scaled(), strict=True) if n.endswith("_fe") and e > LOOSE]
+        print(f"{star:6}not determined (error above {LOOSE} dex): {', '.join(loose) or 'none'}. {fit.note}")
 
 
 def closure(model: LabelModel, data: Path, settings: Settings, snr: float) -> None:
