@@ -26,7 +26,7 @@ MODEL_ERROR = 0.1
 FLOOR = 0.25
 """Least error of a spaxel of the white-light image, in sigma of a voxel."""
 SEGMENT = 2.0
-"""Length of the segments of a line that must agree, FWHM."""
+"""Length of the segments of a line that must agree, in its width."""
 FEWEST, COVERED = 6, 0.4
 """Least number of segments that tell something, and their least share of the line's length."""
 TELLING = 0.1
@@ -34,7 +34,7 @@ TELLING = 0.1
 SHORTEST = 0.5
 """Least length of a line, in the field's shorter side."""
 FLANK = (1.25, 2.75)
-"""Where the strips on both sides of a line are, FWHM from its middle."""
+"""Where the strips on both sides of a line are: distances from its middle, in its width."""
 CLEAR, UNIQUE = 10.0, 2.0
 """A line must stand out from the scatter of all lines, and from the brightest other one, by these factors."""
 RIDGE = 1e-3
@@ -121,10 +121,10 @@ class Scene:
         return coefficients, stars, data - stars - components.T @ coefficients
 
 
-def brightest_line(scene: Scene, cancelled: CancelCheck) -> Line | None:
-    """Return the line whose segments are brightest in the median, if it stands alone; as wide as the stars."""
+def brightest_line(scene: Scene, width: float, cancelled: CancelCheck) -> Line | None:
+    """Return the line of a width, spaxels, whose segments are brightest in the median, if it stands alone."""
     residual, error = scene.starless
-    lines = Lines(residual, error, scene.valid, scene.fwhm)
+    lines = Lines(residual, error, scene.valid, width)
     scores = lines.scores(cancelled)
     finite = scores[np.isfinite(scores)]
     if finite.size == 0:
@@ -151,8 +151,8 @@ class Lines:
     """
 
     def __init__(self, image: np.ndarray, error: np.ndarray, valid: np.ndarray, width: float) -> None:
-        self.width, self.step = width, 2 if width >= 3.0 else 1  # half the resolution will do
-        step = self.step
+        self.width = width
+        self.step = step = max(2 if width >= 3.0 else 1, int(width / 2.6))  # a lower resolution will do
         self.ny, self.nx = (n // step * step for n in valid.shape)
         weight = np.where(valid, 1.0 / error**2, 0.0)
         sums = [self._binned(a) for a in (weight, weight * np.where(valid, image, 0.0), valid.astype(float))]
@@ -227,4 +227,4 @@ class Lines:
         inside = (np.abs(px) < 0.5 * self.nx) & (np.abs(py) < 0.5 * self.ny)
         place = np.cos(self.angles)[:, None] * py[inside] - np.sin(self.angles)[:, None] * px[inside]
         close = np.abs(place[:, None, :] - self.offsets[None, :, None]) < 3.0 * self.width
-        return np.asarray(close.mean(2) > 0.2)
+        return np.asarray(close.sum(2) > 0.2 * inside.sum())

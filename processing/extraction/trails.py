@@ -22,17 +22,24 @@ DENSEST = 0.15
 DETECTED_LEVELS = (15.0, 100.0)
 """Least peak of stars that are fitted, sigma of a voxel, where stars are detected: those on a trail are none."""
 WINDOW = 4.0
-"""Half width of the strip in which a line is looked at closely, FWHM."""
-NARROWEST, WIDEST = 0.85, 2.0
-"""Limits of a trail's width, FWHM."""
+"""Half width of the strip in which a line is looked at closely, in its width."""
+WIDTHS = {1.0: (0.85, 2.0), 2.0: (1.5, 3.2), 3.5: (2.5, 5.0)}
+"""Widths of the lines that are searched for, and limits of the width of a trail found so, in the stars' FWHM: a
+satellite 500 km high is out of focus, 8.2 m / 500 km = 3.4 arcsec wide."""
+WIDE, ALIKE, STRAIGHT = 1.6, 1.15, 0.08
+"""Lines wider than the first number of FWHM may be galaxies or units of a spectrograph: the widths of their quarters
+must agree within the second number, their centres must be on the line within the third, in its width; they must be more
+even than others, and not run along the field's sides."""
+PARALLEL = np.radians(2.0)
+"""Least angle between wide lines and the sides of the field."""
 PIECE, PIECES, SEEN, SPAN = 0.8, 8, 0.35, 0.5
-"""Length of the pieces in which the best line is judged, FWHM (a row of stars is no line); their least number, and
-shares of the line's length that they must cover and span."""
+"""Length of the pieces in which the best line is judged, in its width (a row of stars is no line); their least number,
+and shares of the line's length that they must cover and span."""
 KNOWN = 0.3
 """Error of a piece that tells something, at most, as a share of the line's height."""
-EVEN, UNEVEN, SLOPE = 0.75, 0.35, 0.25
+EVEN, UNEVEN, SLOPE = 0.75, (0.35, 0.2), (0.25, 0.12)
 """At least this share of the pieces must be as bright as the line's median within the second number, in its units, and
-four fifths of the line within the third, the last one by half."""
+four fifths of the line within the third, the last one by half; numbers of narrow and of wide lines."""
 HOLLOW = 0.2
 """The profile must nowhere be further below the background, in that of its peak: a step or a wave is no trail."""
 GREY = (0.25, 4.0)
@@ -92,8 +99,8 @@ def find_trail(
 ) -> Trail | None:  # fmt: skip
     """Return the trail that crosses the field; None where no line has all that a trail has.
 
-    That is: right across the field, of the stars' width or somewhat wider, equally bright from end to end and in all
-    bands, and alone.
+    That is: right across the field, as wide as the stars or up to five times wider, equally bright from end to end and
+    in all bands, and alone. Wide ones are not found along the sides of the field, nor in one too small for them.
 
     Parameters
     ----------
@@ -124,15 +131,16 @@ def find_trail(
     for level in DETECTED_LEVELS if detected else (-np.inf,):
         chosen = (density < DENSEST) & (peak > level)
         scene = Scene(images, valid, x[chosen], y[chosen], psf, fwhm)
-        line = brightest_line(scene, cancelled)
-        trail = None if line is None else judged(scene, line, cancelled)
-        if trail is not None:
-            return trail
+        for width in WIDTHS:
+            line = brightest_line(scene, width * fwhm, cancelled)
+            trail = None if line is None else judged(scene, line, WIDTHS[width], cancelled)
+            if trail is not None:
+                return trail
     return None
 
 
-def judged(scene: Scene, line: Line, cancelled: CancelCheck) -> Trail | None:
-    """Return the line, centred and measured, if it has all that a trail has."""
+def judged(scene: Scene, line: Line, limits: tuple[float, float], cancelled: CancelCheck) -> Trail | None:
+    """Return the line, centred and measured, if it has all that a trail has; `limits` of its width in FWHM."""
     for _ in range(3):
         stop_if(cancelled)
         line = Strip(scene, line).centred()
@@ -140,7 +148,10 @@ def judged(scene: Scene, line: Line, cancelled: CancelCheck) -> Trail | None:
     halves = strip.profile()
     profile = halves.mean(1)
     widths = [full_width(strip.knots, p) for p in (profile, *halves.T)]
-    if not all(NARROWEST * scene.fwhm < w < WIDEST * scene.fwhm for w in widths):
+    if not all(limits[0] * scene.fwhm < w < limits[1] * scene.fwhm for w in widths):
+        return None
+    wide = widths[0] > WIDE * scene.fwhm
+    if wide and (along_a_side(line, scene.valid) or not strip.uniform()):
         return None
     if (halves.min(0) < -HOLLOW * halves.max(0)).any():
         return None
@@ -149,35 +160,46 @@ def judged(scene: Scene, line: Line, cancelled: CancelCheck) -> Trail | None:
     if len(heights) < PIECES or seen.mean() < SEEN or np.ptp(np.flatnonzero(seen)) < SPAN * seen.size:
         return None
     white, *bands = np.median(heights, axis=0)
-    if white < FAINTEST or (np.abs(heights[:, 0] - white) < UNEVEN * white).mean() < EVEN:
+    if white < FAINTEST or (np.abs(heights[:, 0] - white) < UNEVEN[wide] * white).mean() < EVEN:
         return None
     fifths = np.array([np.median(part[:, 0]) for part in np.array_split(heights, 5)]) / white
     grey = float(np.median(bands))
     off = np.sort(np.abs(fifths - 1.0))[-2]  # a star that the list lacks may spoil one of them
-    if off > SLOPE or fifths.min() < 0.5 or min(bands) < GREY[0] * grey or max(bands) > GREY[1] * grey:
+    if off > SLOPE[wide] or fifths.min() < 0.5 or min(bands) < GREY[0] * grey or max(bands) > GREY[1] * grey:
         return None
     return Trail(line.angle, line.offset, widths[0], float(white))
+
+
+def along_a_side(line: Line, valid: np.ndarray) -> bool:
+    """Return whether a line is parallel to an axis, or to a side of the smallest rectangle around the data."""
+    from scipy.spatial import ConvexHull
+
+    points = np.argwhere(valid)
+    y, x = points[ConvexHull(points).vertices].T
+    turns = np.radians(np.arange(0.0, 90.0, 0.5))
+    c, s = np.cos(turns)[:, None], np.sin(turns)[:, None]
+    side = turns[np.argmin(np.ptp(x * c + y * s, axis=1) * np.ptp(y * c - x * s, axis=1))]
+    return bool(min(abs(np.sin(2.0 * (line.angle - a))) for a in (0.0, side)) < np.sin(2.0 * PARALLEL))
 
 
 class Strip:
     """The surroundings of a line, its stars included."""
 
     def __init__(self, scene: Scene, line: Line) -> None:
-        self.line, self.fwhm = line, scene.fwhm
+        self.line, width = line, line.fwhm
         yy, xx = np.mgrid[: scene.valid.shape[0], : scene.valid.shape[1]]
         across = line.across(xx, yy)
-        self.used = scene.valid & (np.abs(across) < WINDOW * scene.fwhm)
-        near = np.abs(line.across(scene.x, scene.y)) < (WINDOW + 4.0) * scene.fwhm
+        self.used = scene.valid & (np.abs(across) < WINDOW * width)
+        near = np.abs(line.across(scene.x, scene.y)) < WINDOW * width + 4.0 * scene.fwhm
         self.scene = replace(scene, x=scene.x[near], y=scene.y[near])
         self.error = scene.starless[1]
         self.across, along = across[self.used], line.along(xx, yy)[self.used]
         self.start = float(along.min())
-        self.middle = 0.5 * (self.start + float(along.max()))
         self.along = along
-        self.segment = ((along - self.start) / (SEGMENT * scene.fwhm)).astype(int)
-        self.piece = ((along - self.start) / (PIECE * scene.fwhm)).astype(int)
-        spacing = max(scene.fwhm / 3.0, 1.2)
-        n_side = int(np.ceil(2.5 * scene.fwhm / spacing))
+        self.segment = ((along - self.start) / (SEGMENT * width)).astype(int)
+        self.piece = ((along - self.start) / (PIECE * width)).astype(int)
+        spacing = max(width / 3.0, 1.2)
+        n_side = int(np.ceil(2.5 * width / spacing))
         self.knots = np.arange(-n_side, n_side + 1) * spacing
 
     def _components(self, columns: Sequence[np.ndarray]) -> Any:
@@ -185,27 +207,40 @@ class Strip:
         from scipy.sparse import csr_matrix, vstack
 
         pixel = np.arange(self.across.size)
-        ground = [csr_matrix((v, (self.segment, pixel))) for v in (np.ones(pixel.size), self.across / self.fwhm)]
+        ground = [csr_matrix((v, (self.segment, pixel))) for v in (np.ones(pixel.size), self.across / self.line.fwhm)]
         return vstack([csr_matrix(np.stack(columns)), *ground], format="csr")
 
-    def profile(self) -> np.ndarray:
-        """Return the line's profile at `knots`, of its first and second half, (n_knot, 2), in sigma of a voxel."""
+    def _parts(self, n: int) -> list[np.ndarray]:
+        """Return the pixels of `n` equally long parts of the line, bool (n_pixel,) each."""
+        part = (n * (self.along - self.start) / (self.along.max() - self.start + 1e-9)).astype(int)
+        return [part == k for k in range(n)]
+
+    def profile(self, n: int = 2) -> np.ndarray:
+        """Return the line's profile at `knots`, of `n` parts of it, (n_knot, n), in sigma of a voxel."""
         spacing = self.knots[1] - self.knots[0]
         hats = [np.clip(1.0 - np.abs(self.across - knot) / spacing, 0.0, None) for knot in self.knots]
-        halves = [np.where(half, hat, 0.0) for half in self._halves() for hat in hats]
-        coefficients, *_ = self.scene.fit(self.scene.images[:1], self.error, self.used, self._components(halves))
-        return np.asarray(coefficients[: len(halves), 0].reshape(2, -1).T)
+        columns = [np.where(part, hat, 0.0) for part in self._parts(n) for hat in hats]
+        coefficients, *_ = self.scene.fit(self.scene.images[:1], self.error, self.used, self._components(columns))
+        return np.asarray(coefficients[: len(columns), 0].reshape(n, -1).T)
 
-    def _halves(self) -> tuple[np.ndarray, np.ndarray]:
-        first = self.along < self.middle
-        return first, ~first
+    def _centres(self, profile: np.ndarray) -> np.ndarray:
+        """Return the centres of profiles (n_knot, n), spaxels from the line."""
+        profile = np.clip(profile, 0.0, None)
+        profile = np.where(profile > 0.3 * profile.max(0), profile, 0.0)
+        return np.asarray((self.knots @ profile) / np.maximum(profile.sum(0), 1e-30))
+
+    def uniform(self) -> bool:
+        """Return whether the quarters of the line are in line, and equally wide."""
+        profile = self.profile(4)
+        widths = [full_width(self.knots, p) for p in profile.T]
+        return max(widths) < ALIKE * min(widths) and bool(
+            (np.abs(self._centres(profile)) < STRAIGHT * min(widths)).all()
+        )
 
     def centred(self) -> Line:
         """Return the line laid through the centres of its halves' profiles."""
-        profile = np.clip(self.profile(), 0.0, None)
-        profile = np.where(profile > 0.3 * profile.max(0), profile, 0.0)
-        centres = (self.knots @ profile) / np.maximum(profile.sum(0), 1e-30)
-        places = [float(self.along[half].mean()) for half in self._halves()]
+        centres = self._centres(self.profile())
+        places = [float(self.along[half].mean()) for half in self._parts(2)]
         slope = (centres[1] - centres[0]) / (places[1] - places[0])
         shift = centres[0] - slope * places[0]  # at along = 0, where the line's own foot is
         turn = float(np.arctan(slope))
@@ -220,13 +255,13 @@ class Strip:
         n = self.piece.max() + 1
         columns = [np.where(self.piece == k, shape, 0.0) for k in range(n)]
         found, *_ = self.scene.fit(self.scene.images, self.error, self.used, self._components(columns))
-        weight, area = 1.0 / self.error[self.used] ** 2, PIECE * self.fwhm**2
+        weight, area = 1.0 / self.error[self.used] ** 2, PIECE * self.line.fwhm**2
 
         def total(which: np.ndarray, values: np.ndarray) -> np.ndarray:
             return np.bincount(self.piece[which], values[which], minlength=n) / area
 
-        one, side = np.ones(weight.size), FLANK[0] * self.fwhm
-        core = np.abs(self.across) < 0.5 * self.fwhm
+        one, side = np.ones(weight.size), FLANK[0] * self.line.fwhm
+        core = np.abs(self.across) < 0.5 * self.line.fwhm
         there = total(core, one) > 0.5
         seen = there & (total(self.across > side, one) > 1.0) & (total(self.across < -side, one) > 1.0)
         if seen.any():
