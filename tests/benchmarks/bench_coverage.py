@@ -25,6 +25,8 @@ LIBRARY = RealSettings("miles.npz", "2.5")
 SNRS = (30.0, 80.0, 200.0)
 LIMIT = 0.15
 """Cramer-Rao bound in dex up to which labels are judged."""
+MOST_OWN = 0.7
+"""A star whose own noise is a larger part of an error than this tells nothing of what was added."""
 LEAST = 60
 """Spectra below which a share says nothing."""
 
@@ -72,7 +74,8 @@ def report(title: str, fits: list[LabelFit], truth: np.ndarray, own: np.ndarray)
     deviations = np.array([fit.values for fit in fits]) - truth
     print(f"{title}: {len(fits)} spectra")
     formal, scaled = (np.array([getattr(fit, word)() for fit in fits]) for word in ("errors", "errors_scaled"))
-    result = coverage(fits[0].labels, deviations, np.sqrt(np.clip(scaled**2 - own**2, 1e-12, None)), known)
+    known &= own < MOST_OWN * scaled
+    result = coverage(fits[0].labels, deviations, np.sqrt(np.where(known, scaled**2 - own**2, 1.0)), known)
     rows = {
         "formal: held, %": [f"{100 * x:.0f}" for x in coverage(fits[0].labels, deviations, formal, known).held],
         "scaled: held, %": [f"{100 * x:.0f}" for x in result.held],
