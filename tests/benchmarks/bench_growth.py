@@ -59,7 +59,10 @@ def measure(n_star, n_wave, size, keep):
             result = extract(cube, star_list(ra=ra, dec=dec, mag=mock.mag), Settings(workers=2), progress=progress)
         end = time.perf_counter()
     seconds = np.diff([begin, marks["psf"], marks["solve"], end])
-    print(f"{n_star:5d} stars ({len(result.spectra):4d} extracted), {n_wave:4d} layers: {end - begin:6.1f} s")
+    stages = ", ".join(f"{s:.1f}" for s in seconds)
+    print(
+        f"{n_star:5d} stars ({len(result.spectra):4d} extracted), {n_wave:4d} layers: {end - begin:6.1f} s ({stages})"
+    )
     return seconds
 
 
@@ -86,7 +89,7 @@ def draw(stars, by_stars, layers, by_layers, path) -> None:
         axis.grid(color="#e5e5e5", linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
     left.set_ylabel("seconds on two cores")
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="upper left", ncols=2)
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=110)
 
