@@ -19,6 +19,7 @@ from processing.catalogue.table import Catalogue, build_catalogue
 from processing.errors import Cancelled, StellacubeError
 from processing.extraction.automatic import is_narrow, settle
 from processing.extraction.overlay import UnmatchedListError
+from processing.labels.result import LOOKS_COMPUTED
 from processing.outputs import write_correlations, write_extraction, write_results
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
 from processing.project import RunInputs, describe, extraction_key, fit_key, open_project
@@ -261,6 +262,12 @@ class _Run:
         if model is not None and self.settings.catalogue.cuts:
             catalogue = with_cuts(catalogue, CutList("", "", self.settings.catalogue.cuts))
             self.notes.append(f"{catalogue.provenance.history[-1]}.")
+        computed = sum(LOOKS_COMPUTED in fit.note for fit in fits)
+        if computed:
+            self.notes.append(
+                f"{computed} of {len(fits)} spectra look computed: they lack what sets real spectra apart from the "
+                'physical ones. The network "physical" is made for simulations.'
+            )
         start = time.perf_counter()
         files = write_extraction(
             self.inputs, self.session.sources(), spectra, provenance, progress=progress, cancelled=self.cancelled

@@ -8,6 +8,7 @@ import numpy as np
 
 from processing.labels.arms import arm_difference
 from processing.labels.names import LABELS
+from processing.labels.result import LOOKS_COMPUTED
 from processing.labels.scope import outside
 from processing.settings import CatalogueSettings, Settings
 from processing.spectrum import StarSpectrum
@@ -114,6 +115,7 @@ def _check(spectrum: StarSpectrum, fit: LabelFit, model: LabelModel, settings: S
         reasons.append("the trail of a satellite hides a part of the star")
     if float(meta.get("contamination", 0.0)) > MAX_CONTAMINATION:
         reasons.append(f"{float(meta['contamination']):.0%} of the light in its PSF is its neighbours'")
-    if fit.note and fit.converged:
-        reasons.append(fit.note)
+    note = fit.note.replace(LOOKS_COMPUTED, "").strip()
+    if note and fit.converged:
+        reasons.append(note)
     return reasons

@@ -19,7 +19,7 @@ from processing.labels.normal import Emulator, NormalEquations
 from processing.labels.outliers import find_outliers, near_emission_line, without
 from processing.labels.priors import StarPriors
 from processing.labels.representatives import core_labels, representative_labels
-from processing.labels.result import LabelFit, no_fit
+from processing.labels.result import LOOKS_COMPUTED, LabelFit, no_fit
 from processing.labels.scope import describe, outside
 from processing.labels.velocity import correlate
 from processing.preparation.air import in_frame
@@ -323,7 +323,7 @@ class Batch:
         error = np.divide(scale, np.sqrt(ivar), out=np.zeros_like(ivar), where=fitted)
         in_scope, sentences = describe(model, labels, flux, best, error, fitted)
         if self.excess[i] < COMPUTED and in_scope:
-            sentences.append("It looks computed: what sets real spectra apart from the physical ones is not in it.")
+            sentences.append(LOOKS_COMPUTED)
         if not converged:
             sentences.append("The fit did not converge.")
         noise = np.where(star.wave < arms.split, *(self._noise_scale(i, float(parts[k])) for k in (0, -1)))

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from processing.labels.model_file import LabelModel
 
 
+LOOKS_COMPUTED = "It looks computed: what sets real spectra apart from the physical ones is not in it."
+"""A remark in a fit's note and no blame: labels of such spectra come out right."""
+
+
 @dataclass(frozen=True)
 class LabelFit:
     """The fit of one star: labels, velocity, errors, and the spectrum that was fitted.

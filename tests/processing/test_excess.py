@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mock_spectra import labels_of, observed
 
+from processing.catalogue.quality import judge
 from processing.labels.fit import fit_labels
 from processing.labels.model_file import LabelModel, load_model, save_model
 from processing.labels.normal import Emulator, NormalEquations
@@ -89,3 +90,11 @@ def test_chi2_is_that_of_the_best_amount(model: LabelModel):
         assert cost(plain) == pytest.approx(w @ here**2, rel=1e-4)
         assert cost(freed) == pytest.approx(chi2.min(), rel=1e-4)
         assert cost(freed) < cost(plain) - 50.0
+
+
+def test_looking_computed_is_a_remark_and_no_blame(model: LabelModel, computed: LabelModel):
+    """Labels of computed spectra come out right, so their quality is that of all others."""
+    spectra = observed(computed, labels_of(model, *STARS), 20.0, snr=200.0)
+    for spectrum, fit in zip(spectra, fit_labels(spectra, model, Settings()), strict=True):
+        assert "looks computed" in fit.note
+        assert "computed" not in judge(spectrum, fit, model, Settings())[1]
