@@ -62,15 +62,17 @@ class LiveRun(QObject):
         self._stars: LiveStars | None = None
         self.path: Path | None = None
         self._last = 0.0
+        self._asked = False
+        """A look is under way. A second one would find nothing new, and its answer overtake the first's."""
 
     def follow(self, session: Path, cube: MuseCube | None) -> None:
         """Begin with a run."""
-        self.path, self._stars = session, LiveStars(session, cube)
+        self.path, self._stars, self._asked = session, LiveStars(session, cube), False
 
     def look_again(self) -> None:
         """Read what is new, in a thread, unless that was done a moment ago."""
-        if self._stars is not None and time.monotonic() - self._last >= RHYTHM:
-            self._last = time.monotonic()
+        if self._stars is not None and not self._asked and time.monotonic() - self._last >= RHYTHM:
+            self._last, self._asked = time.monotonic(), True
             self._reader.request(self.path, partial(self._stars.read))
 
     def stop(self) -> None:
@@ -84,9 +86,11 @@ class LiveRun(QObject):
 
     @Slot(object, object)
     def _on_answered(self, path: Path, rows: StarRows | None) -> None:
+        self._asked = False
         if rows is not None and path == self.path:
             self.rows_read.emit(rows)
 
     @Slot(object, object)
     def _on_failed(self, path: Path, failure: Failure) -> None:
         """Say nothing: the run itself says what is wrong, and the next look may succeed."""
+        self._asked = False

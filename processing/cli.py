@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,9 +28,6 @@ from processing.planning.cli import plan
 from processing.preparation import cli as mask_commands
 from processing.report.cli import methods, report
 from processing.settings import Settings, read_settings, to_dict
-
-if TYPE_CHECKING:
-    from processing.pipeline import RunResult
 
 app = typer.Typer(
     name="stellacube",
@@ -131,7 +128,7 @@ def run(
         carry_out = partial(run_exposures, cube, stars, out, settings, name=name)
     with Console() as console:
         result = carry_out(overwrite=overwrite, progress=console.progress, cancelled=console.cancelled)
-        _show_result(console, result)
+        console.result(result)
 
 
 @app.command()
@@ -167,7 +164,7 @@ def extract(
         result = extract_only(
             inputs, settings, overwrite=overwrite, progress=console.progress, cancelled=console.cancelled
         )
-        _show_result(console, result)
+        console.result(result)
 
 
 @app.command()
@@ -202,7 +199,7 @@ def fit(
         settings = replace(settings, exposures=replace(settings.exposures, combine=True))
     with Console() as console:
         result = fit_only(inputs, settings, overwrite=overwrite, progress=console.progress, cancelled=console.cancelled)
-        _show_result(console, result)
+        console.result(result)
 
 
 @app.command()
@@ -264,7 +261,7 @@ def demo(
 
     with Console() as console:
         report = make_demo(out, progress=console.progress, cancelled=console.cancelled)
-        _show_result(console, report.result)
+        console.result(report.result)
         console.comparison(report.comparison)
         seconds = report.seconds
         console.say(f"The demo took {seconds['total']:.0f} s; the catalogue is {report.catalogue}")
@@ -338,16 +335,6 @@ def _settings(config: Path | None, model: str, engine: str | None = None) -> Set
     if engine:
         settings = replace(settings, pampelmuse=replace(settings.pampelmuse, use=engine == "pampelmuse"))
     return replace(settings, fit=replace(settings.fit, model=model)) if model else settings
-
-
-def _show_result(console: Console, result: RunResult) -> None:
-    for note in result.notes:
-        console.warn(note)
-    table = result.catalogue.table
-    counts = {word: int((table["quality"] == word).sum()) for word in sorted(set(table["quality"]))}
-    took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
-    console.say(f"{len(table)} stars: {', '.join(f'{count} {word}' for word, count in counts.items())}. ({took})")
-    console.files([*(path for path in result.files if path.parent.name != "spectra"), result.session])
 
 
 def _self_check() -> int:

@@ -21,6 +21,7 @@ from processing.errors import Cancelled, StellacubeError
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
+    from processing.pipeline import RunResult
     from processing.simulation.compare import Comparison
 
 BAD_INPUT, FAULT, INTERRUPTED = 2, 1, 130
@@ -124,6 +125,16 @@ class Console:
         )
         rows = [(r.symbol, str(r.n), f"{r.bias:+.3g}", f"{r.dispersion:.3g}", r.unit) for r in comparison.rows]
         self.table(("quantity", "stars", "median", "dispersion", "unit"), rows)
+
+    def result(self, result: RunResult) -> None:
+        """Say what a run made: notes, how many stars are of which quality, and the files."""
+        for note in result.notes:
+            self.warn(note)
+        table = result.catalogue.table
+        counts = {word: int((table["quality"] == word).sum()) for word in sorted(set(table["quality"]))}
+        took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
+        self.say(f"{len(table)} stars: {', '.join(f'{count} {word}' for word, count in counts.items())}. ({took})")
+        self.files([*(path for path in result.files if path.parent.name != "spectra"), result.session])
 
 
 def _bar(console: RichConsole) -> Any:

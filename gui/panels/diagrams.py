@@ -31,7 +31,6 @@ CHOICES = (
     ("rv", "RV", "Radial velocity against [Fe/H]"),
 )
 FORMATS = "Picture (*.png);;Drawing (*.svg);;Data (*.csv)"
-REACH = 10.0
 
 
 class DiagramsPanel(Panel):

@@ -182,9 +182,8 @@ class Batch:
 
     def equations(self, labels: np.ndarray) -> NormalEquations:
         """Return the normal equations about labels (n, n_label)."""
-        return NormalEquations.build(
-            self.emulator, self.prepared.flux, self.weight, self.ratio, labels, EXCESS * self.learned
-        )
+        extra = EXCESS * self.learned if self.correction is not None else None
+        return NormalEquations.build(self.emulator, self.prepared.flux, self.weight, self.ratio, labels, extra)
 
     def learn_from_residuals(self, labels: np.ndarray, shift: np.ndarray, *, last: bool) -> None:
         """Rescale the errors by what labels and velocities leave over.

@@ -159,6 +159,32 @@ def test_live_stars_are_what_the_session_holds(opened, field, tmp_path) -> None:
     assert np.isfinite(live.read().column("teff").values).sum() == 4
 
 
+def test_no_finished_star_is_lost_to_a_quick_second_look(qapp, monkeypatch, tmp_path, qtbot: QtBot) -> None:
+    import gui.live
+
+    monkeypatch.setattr(gui.live, "RHYTHM", 0.0)
+    looks = threading.Semaphore(0)
+    answers = iter(["rows of two stars"])  # afterwards nothing is new
+
+    def read(self):
+        looks.release()
+        return next(answers, None)
+
+    monkeypatch.setattr(LiveStars, "read", read)
+    live, seen = gui.live.LiveRun(qapp), []
+    live.rows_read.connect(seen.append)
+    live.follow(tmp_path / "live.stellacube", None)
+    live.look_again()
+    assert looks.acquire(timeout=WAIT / 1000)
+    live.look_again()  # before the window came to show the first answer
+    looks.acquire(timeout=0.2)
+    qtbot.waitUntil(lambda: bool(seen), timeout=2000)
+    live.look_again()
+    assert looks.acquire(timeout=WAIT / 1000)
+    live.shut_down()
+    assert seen == ["rows of two stars"]
+
+
 def test_stars_appear_while_the_run_goes_on(opened, field, monkeypatch, tmp_path, qtbot: QtBot) -> None:
     import gui.live
 
