@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FORMATS = {"csv": ".csv", "ecsv": ".ecsv", "fits": ".fits", "votable": ".vot"}
 """Formats by name, with the ending of their files."""
+DEX = " (dex)"
+"""Ends a description in formats that have no such unit."""
 
 
 def write_catalogue(catalogue: Catalogue, path: Path, fmt: str) -> None:
@@ -105,11 +107,7 @@ def _write_votable(catalogue: Catalogue, path: Path) -> None:
     from astropy.io.votable import from_table
     from astropy.io.votable.tree import Info
 
-    table = catalogue.table.copy(copy_data=False)
-    for column in table.itercols():
-        if str(column.unit or "") == "dex":  # no unit in the VOTable standard, whose readers would complain
-            column.unit, column.description = None, f"{column.description} (dex)"
-    tree = from_table(table, table_id="catalogue")
+    tree = from_table(_dex_in_words(catalogue.table), table_id="catalogue")
     tree.resources[0].infos.extend(Info(ID=None, name=key, value=value) for key, value in catalogue.provenance.cards())
     tree.to_xml(str(path))
 
@@ -126,16 +124,11 @@ def _hdus(catalogue: Catalogue) -> HDUList:
     from astropy.table import Table
 
     provenance = catalogue.provenance
-    plain = _in_ascii(catalogue.table)
-    units = [str(column.unit or "") for column in plain.itercols()]
-    for column in plain.itercols():
-        column.unit = None  # astropy would leave out dex, which the FITS standard does not list
+    plain = _in_ascii(_dex_in_words(catalogue.table))
     main = fits.table_to_hdu(plain)
     main.name = "CATALOGUE"
     for number, name in enumerate(plain.colnames, 1):
         main.header.comments[f"TTYPE{number}"] = plain[name].description[:45]
-        if units[number - 1]:
-            main.header[f"TUNIT{number}"] = units[number - 1]
         main.header[f"TCOMM{number}"] = plain[name].description  # what TOPCAT shows
     for key, value, comment in (
         ("CREATOR", provenance.program, "program"),
@@ -150,6 +143,15 @@ def _hdus(catalogue: Catalogue) -> HDUList:
     # The exact record, to be read back; the table beside it is for people.
     record.header["RECORD"] = json.dumps(_to_json(provenance))
     return fits.HDUList([fits.PrimaryHDU(), main, record])
+
+
+def _dex_in_words(table: Table) -> Table:
+    """Return the table with dex in the descriptions: neither FITS nor VOTable has such a unit, and readers complain."""
+    table = table.copy(copy_data=False)
+    for column in table.itercols():
+        if str(column.unit or "") == "dex":
+            column.unit, column.description = None, f"{column.description}{DEX}"
+    return table
 
 
 def _in_ascii(table: Table) -> Table:
@@ -173,10 +175,12 @@ def from_fits_bytes(data: bytes) -> Catalogue:
 
     with fits.open(io.BytesIO(data)) as hdus:
         header = hdus["CATALOGUE"].header
+        # silent: earlier versions wrote dex as a unit
         table = Table.read(hdus["CATALOGUE"], character_as_bytes=False, unit_parse_strict="silent")
         for number, column in enumerate(table.itercols(), 1):
-            column.description = header[f"TCOMM{number}"]
-            column.unit = header.get(f"TUNIT{number}")
+            words = header[f"TCOMM{number}"]
+            column.description = words.removesuffix(DEX)
+            column.unit = "dex" if words.endswith(DEX) else header.get(f"TUNIT{number}")
         record = json.loads(hdus["PROVENANCE"].header["RECORD"])
     return Catalogue(_plain(table), _from_json(record))
 
