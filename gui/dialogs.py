@@ -91,7 +91,8 @@ class RunDialog(QDialog):
         row.addWidget(browse)
         form.addRow(_muted("Results in"), row)
         form.addRow(_muted("Takes"), QLabel(str(_estimate(document))))
-        self.choices = RunChoices(cube=document.cube_path is not None)
+        listed = document.stars_path is not None or document.edited is not None
+        self.choices = RunChoices(cube=document.cube_path is not None, stars=listed)
         self.choices.failed.connect(self._on_failed)
         self.choices.hide()
         self.folded = QScrollArea(widgetResizable=True)
@@ -101,7 +102,7 @@ class RunDialog(QDialog):
         self.fold = QToolButton()
         self.fold.setCheckable(True)
         self.fold.setText("Advanced")
-        self.fold.setToolTip("Network, extraction, masks, cuts, a settings file")
+        self.fold.setToolTip("Stars, labels, and a file for all other settings")
         self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.fold.setArrowType(Qt.ArrowType.RightArrow)
         self.fold.toggled.connect(self._on_fold)
@@ -157,11 +158,14 @@ class RunDialog(QDialog):
         if (layout := self.layout()) is not None:
             layout.activate()
         room = self.screen().availableGeometry()
-        wanted = self.sizeHint().height()
+        width, height = self.minimumWidth(), self.sizeHint().height()
         if unfolded:
-            wanted += self.choices.sizeHint().height() - self.folded.sizeHint().height()
-        self.resize(self.width(), min(wanted, room.height() - 5 * GRID))
-        self.move(self.x(), max(room.top(), min(self.y(), room.bottom() - self.height() - 4 * GRID)))
+            wanted, given = self.choices.sizeHint(), self.folded.sizeHint()
+            width = max(width, wanted.width() + 6 * GRID)  # and the margins
+            height += wanted.height() - given.height()
+        x = self.x() + (self.width() - width) // 2
+        self.resize(min(width, room.width() - 2 * GRID), min(height, room.height() - 5 * GRID))
+        self.move(max(room.left(), x), max(room.top(), min(self.y(), room.bottom() - self.height() - 4 * GRID)))
 
     @Slot(str)
     def _on_failed(self, sentence: str) -> None:

@@ -67,6 +67,7 @@ STATUS_COLOURS: dict[str, str] = {
     "deleted": "#ff7b72",
     "merged": "#e69f00",
     "confused": "#cc79a7",
+    "saturated": "#e8703a",
     "faint": "#b9c0c9",
     "contaminant": "#8f99a6",
     "outside": "#8f99a6",
@@ -140,7 +141,8 @@ QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { subcontrol-origin: 
 QAbstractSpinBox QLineEdit { background: transparent; border: none; padding: 0; }
 QLineEdit[wrong="true"] { border-color: $bad; }
 QAbstractSpinBox QLineEdit { background: transparent; border: none; padding: 0; }
-QComboBox::drop-down { border: none; width: 18px; }
+QComboBox::drop-down { border: none; width: 22px; }
+QComboBox::down-arrow { image: url("$down"); width: 12px; height: 12px; }
 QComboBox QAbstractItemView { background: $panel; border: 1px solid $line; selection-background-color: $pressed;
     selection-color: $text; }
 QTableView, QTreeWidget { background: $panel; border: none; gridline-color: transparent; color: $text;
@@ -178,6 +180,12 @@ QFrame#notice { background: $panel; border: 1px solid $line; border-radius: 8px;
 QTabBar::tab { background: transparent; color: $muted; padding: 4px 12px; border: none; }
 QTabBar::tab:selected { color: $text; font-weight: 600; border-bottom: 2px solid $accent; }
 QCheckBox { spacing: 8px; }
+QCheckBox::indicator { width: 12px; height: 12px; border: 1px solid $muted; border-radius: 3px; background: $field; }
+QCheckBox::indicator:hover { border-color: $accent; }
+QCheckBox::indicator:checked { border-color: $accent; background: $accent; color: $on_accent; image: url("$tick"); }
+QCheckBox::indicator:focus { width: 10px; height: 10px; border: 2px solid $text; }
+QCheckBox::indicator:disabled { border-color: $line; }
+QCheckBox::indicator:checked:disabled { background: $line; }
 """)
 
 
@@ -195,6 +203,8 @@ def style_sheet(theme: Theme) -> str:
         "raised": raised,
         "chosen": _mix(theme.panel, theme.accent, 0.16 if theme.name == "light" else 0.28),
         "accent_hover": _mix(theme.accent, theme.text, 0.15),
+        "down": resource("icons", f"down_{theme.name}.svg").as_posix(),
+        "tick": resource("icons", f"tick_{theme.name}.svg").as_posix(),
     }
     return STYLE.substitute(vars(theme) | extra)
 

@@ -20,6 +20,7 @@ import gui.runs
 from gui.actions import ACTIONS
 from gui.dialogs import DetailsDialog, RunDialog, default_output
 from gui.main_window import MainWindow
+from gui.run_options import METHOD, NETWORK, PROFILE, TRAILS
 from gui.settings import Preferences
 from processing.errors import StellacubeError
 from processing.progress import CancelCheck, Progress, stop_if
@@ -347,20 +348,21 @@ def test_the_run_dialog_unfolds_choices(opened, tmp_path, monkeypatch) -> None:
     dialog.fold.click()
     choices = dialog.choices
     assert choices.isVisible()
-    assert choices.methods.findData("pampelmuse") == -1  # not installed here
-    choose = {choices.networks: "g", choices.methods: "aperture", choices.masks: "bulge", choices.cuts: "bulge"}
+    assert choices.box(METHOD).findData("pampelmuse") == -1  # not installed here
+    methods, networks = choices.box(METHOD), choices.box(NETWORK)
+    choose = {networks: "g", methods: "aperture", choices.masks: "bulge", choices.cuts: "bulge"}
     for box, name in choose.items():
         box.setCurrentIndex(box.findData(name))
     settings = choices.settings
     assert settings.fit.model == "g"
     assert settings.extraction.method == "aperture"
-    assert not choices.profiles.isEnabled()
+    assert not choices.box(PROFILE).isEnabled()
     assert settings.preparation.wave_min == 5991
     assert settings.catalogue.cuts
     file = tmp_path / "mine.toml"
     write_settings(with_model("physical", seed=7), file)
     choices.read(file)
-    assert choices.networks.currentData() == "physical"
+    assert networks.currentData() == "physical"
     assert choices.settings.seed == 7
     file.write_text("[[[", encoding="utf-8")
     with pytest.raises(StellacubeError, match="TOML"):
@@ -373,8 +375,11 @@ def test_pampelmuse_is_offered_where_it_is_installed(opened, tmp_path, monkeypat
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin")
     choices = RunDialog(opened.document, opened).choices
-    choices.methods.setCurrentIndex(choices.methods.findData("pampelmuse"))
+    methods = choices.box(METHOD)
+    methods.setCurrentIndex(methods.findData("pampelmuse"))
     assert choices.settings.pampelmuse.use
+    assert choices.settings.extraction.method == "psf"
+    assert not choices.box(TRAILS).isEnabled()
 
 
 def test_a_run_is_shown_when_it_is_done(opened, field, monkeypatch, tmp_path, qtbot: QtBot) -> None:
