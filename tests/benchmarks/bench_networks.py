@@ -26,7 +26,7 @@ from processing.labels.split import held_back, star_key
 from processing.preparation.lsf import degrading_resampler, lsf_fwhm
 from processing.settings import FitSettings, PreparationSettings, Settings
 from processing.spectrum import StarSpectrum
-from tests.benchmarks.peers import MissingPackage, baseline, bossbrain, hybrid, kept
+from tests.benchmarks.peers import MissingPackage, baseline, bossbrain, hybrid, kept, regression
 
 LIBRARIES = (
     RealSettings("stars/miles.npz", "2.5"),
@@ -175,6 +175,8 @@ def against_peers(model: LabelModel, data: Path, folder: Path) -> None:
             for title, group in (("all   ", giant | ~giant), ("giants", giant), ("dwarfs", ~giant)):
                 if (group & inside).sum() > 4:
                     compare(f"{lib.name:7}{title}", mine[group & inside], theirs[group & inside])
+    everyone = read_libraries(LIBRARIES[:1], data, model)[0]
+    compare_regression(model, everyone.take(everyone.labelled))
     print("\nStars that fail, by more than 400 K, 1 dex in log g or 0.5 dex in [Fe/H]")
     for lib, mine in zip(libraries, ours, strict=True):
         for i in np.flatnonzero((np.abs(mine) > [400, 1.0, 0.5]).any(1)):
@@ -183,6 +185,21 @@ def against_peers(model: LabelModel, data: Path, folder: Path) -> None:
                 f"  {lib.name:7}{lib.spectra[i].star_id:12} {core[0]:5.0f} K {core[1]:5.2f} {core[2]:+.2f}"
                 f"   off by {off[0]:+5.0f} K {off[1]:+.2f} {off[2]:+.2f}"
             )
+
+
+def compare_regression(model: LabelModel, library: Library) -> None:
+    """Compare with labels read off the spectra by regression, without a model of them."""
+    fits = fit_labels(library.spectra, model, library.settings)
+    column = [model.labels.index(name) for name in CORE]
+    mine = np.array([fit.values for fit in fits])[:, column] - library.core
+    covered = np.mean([fit.ivar > 0 for fit in fits], axis=0) > 0.95
+    flux = np.array([np.where(fit.ivar > 0, fit.flux, fit.best) for fit in fits])[:, covered]
+    theirs = regression(flux, library.core, ~library.held_out) - library.core
+    print("\nHalf range of fit - library: this model, regression, and their difference with its 95 % interval")
+    giant = library.core[:, 1] < GIANT
+    for title, group in (("giants", giant), ("dwarfs", ~giant)):
+        judged = group & library.held_out
+        compare(f"{library.name:7}{title}", mine[judged], theirs[judged])
 
 
 def differences(model: LabelModel, library: Library) -> np.ndarray:
