@@ -330,10 +330,14 @@ class LatestReader(QObject):
         self._mailbox.put(_Ticket(self._number, self._generation, key), read)
         self._wake.emit()
 
-    def forget(self) -> None:
-        """Drop what is asked for and wait for what is being read: the file may be closed after this."""
+    def drop(self) -> None:
+        """Drop what is asked for, and what is being read as soon as it has been read."""
         self._mailbox.take()
         self._generation += 1
+
+    def forget(self) -> None:
+        """Drop what is asked for and wait for what is being read: the file may be closed after this."""
+        self.drop()
         with self._mailbox.reading:
             pass
 

@@ -76,8 +76,8 @@ class LiveRun(QObject):
             self._reader.request(self.path, partial(self._stars.read))
 
     def stop(self) -> None:
-        """Let go of the run: it has ended."""
-        self._reader.forget()
+        """Let go of the run: it has ended. A look that is under way has the session open for itself alone."""
+        self._reader.drop()
         self.path = self._stars = None
 
     def shut_down(self) -> None:

@@ -49,6 +49,14 @@ class Column:
         """True for numbers: these are aligned right."""
         return self.values.dtype.kind in "fiu"
 
+    def telling(self) -> list[int]:
+        """Return rows that show how wide the column is: of numbers the smallest and the largest, of words some."""
+        if self.numeric:
+            known = np.flatnonzero(np.isfinite(self.values))
+            ordered = self.values[known]
+            return [int(known[ordered.argmin()]), int(known[ordered.argmax()])] if known.size else []
+        return list(range(0, len(self.values), max(1, len(self.values) // 100)))
+
     def text(self, row: int) -> str:
         """Return what the cell says; missing numbers are a dash."""
         value = self.values[row]

@@ -144,7 +144,7 @@ class StarsPanel(Panel):
         self.table.verticalHeader().setDefaultSectionSize(metrics.height() + 8)
         self._natural = {0: 34}
         for n, column in enumerate(rows.columns, 1):
-            texts = {column.text(row) for row in range(0, len(rows), max(1, len(rows) // 200))}
+            texts = {column.text(row) for row in column.telling()}
             widest = max(metrics.horizontalAdvance(text) for text in (*texts, f"{column.title}  ▾"))
             self._natural[n] = min(max(widest + 30, 56), 260)
         self._spread()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import Table
+from PySide6.QtCore import QPointF
 from PySide6.QtGui import QImage
 from PySide6.QtSvg import QSvgRenderer
 from pytestqt.qtbot import QtBot
@@ -100,43 +101,66 @@ def test_two_chosen_stars_are_compared(fitted, panel, field, qtbot: QtBot) -> No
     assert panel.view == "fit"
 
 
+def shown_lines(panel, kind: str) -> dict[float, float]:
+    """Return where lines are shown, by their wavelengths at rest."""
+    marks = panel.plots.lines.marks[kind]
+    return {marks.lines[n].wave: float(marks.places[n]) for n, _ in marks.in_sight()}
+
+
 def test_lines_lie_where_their_velocities_put_them(panel) -> None:
     lines, fit = panel.plots.lines, panel.shown.fit
     panel.plots.limit(4500.0, 9500.0)  # the cube of these tests ends at 5000 Angstrom
     panel.flux.setXRange(5000.0, 5400.0, padding=0)
-    stellar = {line.wave: mark for mark, line in lines._marks["stellar"]}
-    assert stellar[5183.60].value() == pytest.approx(5183.60 * (1 + fit.rv / 299792.458), abs=0.01)
-    assert stellar[5269.54].isVisible()  # a weak line, where there is room
+    stellar = shown_lines(panel, "stellar")
+    assert stellar[5183.60] == pytest.approx(5183.60 * (1 + fit.rv / 299792.458), abs=0.01)
+    assert 5269.54 in stellar  # a weak line, where there is room
     panel.flux.setXRange(4750.0, 9000.0, padding=0)
-    assert not stellar[5269.54].isVisible()
-    assert stellar[5183.60].isVisible()
+    assert 5269.54 not in shown_lines(panel, "stellar")
     panel.more._on_velocity(299.792458)
-    assert stellar[5183.60].value() == pytest.approx(5183.60 * 1.001, abs=0.01)
-    sky = [mark for mark, line in lines._marks["sky"]]
-    assert not any(mark.isVisible() for mark in sky)
+    assert shown_lines(panel, "stellar")[5183.60] == pytest.approx(5183.60 * 1.001, abs=0.01)
+    assert shown_lines(panel, "sky") == {}
     panel.show_lines("sky", True)
     panel.flux.setXRange(5500.0, 5650.0, padding=0)
-    assert [mark.value() for mark in sky if mark.isVisible()] == pytest.approx([5577.34], abs=0.3)
+    assert list(shown_lines(panel, "sky").values()) == pytest.approx([5577.34], abs=0.3)
     panel.show_lines("telluric", True)
     panel.flux.setXRange(7500.0, 7800.0, padding=0)
     assert [name.toPlainText() for name in lines._names if name.isVisible()] == ["O₂ A"]
+    assert shown_lines(panel, "stellar")
     panel.show_lines("stellar", False)
     assert not panel.lines_button.isChecked()
-    assert not any(mark.isVisible() for mark in stellar.values())
+    assert shown_lines(panel, "stellar") == {}
+
+
+def test_lines_are_drawn_where_they_are(panel) -> None:
+    panel.plots.limit(4500.0, 9500.0)
+    panel.flux.setXRange(5150.0, 5200.0, padding=0)
+    box, places = panel.flux.getViewBox(), shown_lines(panel, "stellar").values()
+    with_lines = panel.plots.grab().toImage()
+    panel.show_lines("stellar", False)
+    without = panel.plots.grab().toImage()
+    corner = panel.plots.mapFromScene(box.mapToScene(box.boundingRect().topLeft()))
+    edge = panel.plots.mapFromScene(box.mapToScene(box.boundingRect().bottomRight()))
+    changed = {
+        x
+        for x in range(corner.x(), edge.x())
+        if any(with_lines.pixel(x, y) != without.pixel(x, y) for y in range(corner.y() + 40, edge.y()))
+    }
+    wanted = {round(panel.plots.mapFromScene(box.mapViewToScene(QPointF(wave, 0.0))).x()) for wave in places}
+    assert len(wanted) > 2
+    assert all(any(abs(x - place) <= 1 for place in wanted) for x in changed)
+    assert all(any(abs(x - place) <= 1 for x in changed) for place in wanted)
 
 
 def test_names_of_lines_do_not_overlap(panel) -> None:
     panel.plots.limit(4500.0, 9500.0)
     panel.flux.setXRange(6100.0, 6500.0, padding=0)
-    box = panel.flux.getViewBox()
-    scale = 400.0 / box.width()
-    written = sorted(
-        (mark.value(), mark.value() + mark.label.boundingRect().width() * scale)
-        for mark, _ in panel.plots.lines._marks["stellar"]
-        if mark.isVisible() and mark.label.isVisible()
-    )
-    assert len(written) > 3
-    assert all(one[1] <= other[0] for one, other in pairwise(written))
+    scale = 400.0 / panel.flux.getViewBox().width()
+    marks = panel.plots.lines.marks["stellar"]
+    places = [
+        (marks.places[n], marks.places[n] + marks.name_width(n) * scale) for n, named in marks.in_sight() if named
+    ]
+    assert len(places) > 3
+    assert all(one[1] <= other[0] for one, other in pairwise(places))
     assert len(read_lines("stellar")) > 60
 
 
