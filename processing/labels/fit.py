@@ -13,7 +13,7 @@ import numpy as np
 from processing.labels.arms import WIDTH, arms_of, remeasured, without_seam
 from processing.labels.errors import Design, robust_scale
 from processing.labels.held import bounds, ranges
-from processing.labels.marquardt import Problem, Solution, minimise
+from processing.labels.marquardt import ROUGH, TOLERANCE, Problem, Solution, minimise
 from processing.labels.names import CORE
 from processing.labels.normal import Emulator, NormalEquations
 from processing.labels.outliers import find_outliers, near_emission_line, without
@@ -165,11 +165,11 @@ class Batch:
         velocity, labels = correlate(at_zero, self.model, limit)
         for turn in range(ROUNDS):
             self.bring_to_rest(velocity, labels)
-            starts = self._first_guesses() if turn == 0 else [labels]
-            solution = self._minimise(starts, velocity - self.prepared.velocity)
+            starts, last = self._first_guesses() if turn == 0 else [labels], turn == ROUNDS - 1
+            solution = self._minimise(starts, velocity - self.prepared.velocity, TOLERANCE if last else ROUGH)
             labels, shift = solution.values[:, :-1], solution.values[:, -1]
             velocity = np.clip(self.prepared.velocity + shift, -limit, limit)
-            self.learn_from_residuals(labels, shift, last=turn == ROUNDS - 1)
+            self.learn_from_residuals(labels, shift, last=last)
         return self.results(labels, shift, solution.converged)
 
     def bring_to_rest(self, velocity: np.ndarray, labels: np.ndarray) -> None:
@@ -285,14 +285,14 @@ class Batch:
             chi2 = np.where(near, np.inf, chi2)
         return chosen
 
-    def _minimise(self, starts: list[np.ndarray], shift: np.ndarray) -> Solution:
+    def _minimise(self, starts: list[np.ndarray], shift: np.ndarray, tolerance: float) -> Solution:
         """Minimise from each of the starting points and keep each star's lowest minimum."""
         problem = Problem(self.emulator, self.equations(starts[0]), self.prior, self.low, self.high)
         values = [np.column_stack([start, shift]) for start in starts]
         if len(values) > 1:
-            tried = [minimise(problem, start, TRIAL_ITERATIONS, self.cancelled) for start in values]
+            tried = [minimise(problem, start, TRIAL_ITERATIONS, self.cancelled, tolerance) for start in values]
             values = [reduce(Solution.lower_of, tried).values]
-        return minimise(problem, values[0], self.settings.fit.max_iterations, self.cancelled)
+        return minimise(problem, values[0], self.settings.fit.max_iterations, self.cancelled, tolerance)
 
     def _shifted_best(self, shift: np.ndarray) -> np.ndarray:
         """Best-fitting models with their residual velocities (n,), shape (n, n_pix)."""

@@ -14,8 +14,9 @@ VELOCITY_SCALE = 10.0
 """km/s; labels are scaled by their ranges."""
 MAX_RESIDUAL_VELOCITY = 150.0
 """km/s: two pixels, beyond which a shift is no longer linear; the spectra are then brought to rest anew."""
-_TOLERANCE = 1e-5
-"""A star is done when a full step would change its chi2 by less than this: 0.003 of its errors."""
+TOLERANCE, ROUGH = 1e-5, 1e-3
+"""A star takes its last step when that changes its chi2 by less than this: what is left then is a smaller part of its
+errors than 0.003; 0.03 where the fit goes on from there with better weights."""
 _ROUNDING = 1e-6
 """Changes of chi2 that cannot be told from rounding."""
 
@@ -135,10 +136,16 @@ class Solution:
         )
 
 
-def minimise(problem: Problem, start: np.ndarray, max_iterations: int, cancelled: CancelCheck = never) -> Solution:
+def minimise(
+    problem: Problem,
+    start: np.ndarray,
+    max_iterations: int,
+    cancelled: CancelCheck = never,
+    tolerance: float = TOLERANCE,
+) -> Solution:
     """Minimise chi2 plus prior of each star within the bounds.
 
-    A star whose step would lower its chi2 by less than 1e-5 leaves the batch; what it does never depends on others.
+    A star whose step lowers its chi2 by less than the tolerance leaves the batch; what it does never depends on others.
 
     Parameters
     ----------
@@ -159,8 +166,9 @@ def minimise(problem: Problem, start: np.ndarray, max_iterations: int, cancelled
         scaled = values[active] / problem.scale, low / problem.scale, high / problem.scale
         curvature = here.curvature[active] + second[active]
         step, promise = _step(here.pull[active], curvature, damping[active], *scaled)
-        done = (np.abs(promise) < _TOLERANCE) & (damping[active] < 0.1)
+        done = (np.abs(promise) < tolerance) & (damping[active] < 0.1)
         converged[active] = done
+        values[active[done]] = np.clip(values[active[done]] + step[done] * problem.scale, low, high)
         active, step, promise = active[~done], step[~done], promise[~done]
         if not active.size:
             break

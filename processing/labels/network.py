@@ -94,14 +94,15 @@ class Network:
             Derivative with respect to each label, per unit of the label.
         """
         z = self._scaled(labels)
-        n = len(z)
-        # (n_label, n, units): a layer is then one matrix product over all labels and spectra.
-        start = np.diag(1.0 / self.label_scale).astype(np.float32)
-        slopes = np.repeat(start[:, None, :], n, axis=1)
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+        # One matrix product a layer for all labels and spectra, label by label in the rows (n_label * n, units).
+        first = (self.weights[0] / self.label_scale).T.astype(np.float32)
+        slopes = np.repeat(first, len(z), axis=0)
+        for weight, bias, following in zip(self.weights[:-1], self.biases[:-1], self.weights[1:], strict=True):
             z, slope = _activate(z @ weight.T + bias, self.activation)
-            slopes = (slopes @ weight.T) * slope
-        return z @ self.weights[-1].T + self.biases[-1], (slopes @ self.weights[-1].T).transpose(1, 2, 0)
+            slopes.reshape(-1, *slope.shape)[:] *= slope
+            slopes = slopes @ following.T
+        z = z @ self.weights[-1].T + self.biases[-1]
+        return z, slopes.reshape(self.n_label, *z.shape).transpose(1, 2, 0)
 
     def flux(self, labels: np.ndarray) -> np.ndarray:
         """Return pseudo-normalised spectra, shape (n, n_pix), float32, of labels (n, n_label)."""

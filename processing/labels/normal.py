@@ -62,22 +62,19 @@ class Emulator:
 
     @cached_property
     def _products(self) -> np.ndarray:
-        """Products of all pairs of basis spectra, shape (n_pix, k (k + 1) / 2)."""
-        row, column = np.triu_indices(self.network.n_unit)
-        return self.network.basis[:, row] * self.network.basis[:, column]
+        """Products of all pairs of basis spectra, shape (k (k + 1) / 2, n_pix)."""
+        basis = np.ascontiguousarray(self.network.basis.T)
+        return np.concatenate([basis[i] * basis[i:] for i in range(len(basis))])
 
     def gram(self, weight: np.ndarray) -> np.ndarray:
         """B^T W B of stars with weights (n, n_pix): shape (n, k, k), float64."""
         basis = self.network.basis
-        k = basis.shape[1]
         if len(weight) < _FEW:
             return np.stack([(basis * w[:, None]).T @ basis for w in weight]).astype(float)
-        row, column = np.triu_indices(k)
-        flat = weight @ self._products
-        full = np.empty((len(weight), k, k))
-        full[:, row, column] = flat
-        full[:, column, row] = flat
-        return full
+        row, column = np.triu_indices(basis.shape[1])
+        pair = np.empty((basis.shape[1],) * 2, int)
+        pair[row, column] = pair[column, row] = np.arange(row.size)
+        return np.take(weight @ self._products.T, pair, axis=1).astype(float)
 
 
 @dataclass(frozen=True)
