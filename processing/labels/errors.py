@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -41,17 +42,17 @@ def robust_scale(values: np.ndarray, good: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Design:
-    """The linear problem at one star's best fit.
+    """The linear problems at the best fits of n stars.
 
     Parameters
     ----------
-    jacobian : ndarray, shape (n_pix, n_par)
-        Derivatives of the fitted model.
-    weight : ndarray, shape (n_pix,)
-        Inverse variances that the fit used.
-    ivar : ndarray, shape (n_pix,)
+    jacobian : ndarray, shape (n, n_par, n_pix)
+        Derivatives of the fitted models.
+    weight : ndarray, shape (n, n_pix)
+        Inverse variances that the fits used.
+    ivar : ndarray, shape (n, n_pix)
         From the raw errors alone.
-    prior : ndarray, shape (n_par, n_par)
+    prior : ndarray, shape (n, n_par, n_par)
         Precision of what was known before.
     kept : int
         How many of the parameters, the first ones, the results are about; over the others they are marginalised.
@@ -64,26 +65,34 @@ class Design:
     kept: int
 
     def formal(self) -> np.ndarray:
-        """(J^T C^-1 J + P)^-1 with C diagonal from the raw errors; shape (kept, kept)."""
-        jacobian = self.jacobian.astype(float)
-        return _inverse((jacobian * self.ivar[:, None]).T @ jacobian + self.prior)[: self.kept, : self.kept]
+        """(J^T C^-1 J + P)^-1 with C diagonal from the raw errors; shape (n, kept, kept)."""
+        fisher = (self.jacobian * self.ivar[:, None]) @ self.jacobian.transpose(0, 2, 1)
+        return _inverse(fisher + self.prior)[:, : self.kept, : self.kept]
 
+    @cached_property
+    def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
+        """A^-1 with A = J^T W J + P, (n, kept, n_par), and `gain`."""
+        weighted = self.jacobian * self.weight[:, None]
+        inverse = _inverse(weighted @ self.jacobian.transpose(0, 2, 1) + self.prior)[:, : self.kept]
+        return inverse, inverse @ weighted
+
+    @property
     def gain(self) -> np.ndarray:
-        """(J^T W J + P)^-1 J^T W: what a small change of the spectrum does to the parameters, shape (kept, n_pix)."""
-        jacobian = self.jacobian.astype(float)
-        weighted = jacobian * self.weight[:, None]
-        return np.asarray(_inverse(weighted.T @ jacobian + self.prior)[: self.kept] @ weighted.T)
+        """A^-1 J^T W: what small changes of the spectra do to the parameters, shape (n, kept, n_pix)."""
+        return self._fitted[1]
 
     def propagated(
-        self, resampler: Resampler, good: np.ndarray, variance: np.ndarray, continuum: np.ndarray
+        self, i: int, resampler: Resampler, good: np.ndarray, variance: np.ndarray, continuum: np.ndarray
     ) -> np.ndarray:
-        """Covariance A^-1 (J^T W K V K^T W J + P) A^-1 with A = J^T W J + P.
+        """Covariance A^-1 (J^T W K V K^T W J + P) A^-1 of one star, shape (kept, kept).
 
         K resamples, degrades and divides by the pseudo-continuum; V holds the variances of the input's pixels,
         which are independent there. For a fit weighted with the true covariance it is the formal one.
 
         Parameters
         ----------
+        i : int
+            Which star.
         resampler : Resampler
         good : ndarray, shape (n_wave,), bool
             Input pixels that were used.
@@ -92,14 +101,10 @@ class Design:
         continuum : ndarray, shape (n_pix,)
             What the resampled flux was divided by.
         """
-        jacobian = self.jacobian.astype(float)
-        weighted = jacobian * self.weight[:, None]
-        inverse = _inverse(weighted.T @ jacobian + self.prior)[: self.kept]
-        used = self.weight > 0
-        weighted[used] /= continuum[used, None]
-        back = resampler.adjoint(weighted, good)
-        spread = (back * variance[:, None]).T @ back
-        return inverse @ (spread + self.prior) @ inverse.T
+        inverse, gain = (array[i] for array in self._fitted)
+        before = np.divide(gain, continuum, out=np.zeros_like(gain), where=self.weight[i] > 0)
+        back = resampler.adjoint(before.T, good)
+        return np.asarray((back * variance[:, None]).T @ back + inverse @ self.prior[i] @ inverse.T)
 
 
 def inverse_root(fisher: np.ndarray) -> np.ndarray:
@@ -114,6 +119,7 @@ def inverse_root(fisher: np.ndarray) -> np.ndarray:
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """Inverse of a symmetric positive matrix whose entries differ by orders of magnitude."""
-    scale = 1 / np.sqrt(np.diag(matrix))
-    return np.linalg.inv(matrix * scale[:, None] * scale) * scale[:, None] * scale
+    """Inverse of symmetric positive matrices (n, n_par, n_par) whose entries differ by orders of magnitude."""
+    root = 1 / np.sqrt(np.diagonal(matrix, axis1=1, axis2=2))
+    scale = root[:, :, None] * root[:, None, :]
+    return np.linalg.inv(matrix * scale) * scale

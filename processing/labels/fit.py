@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from processing.labels.arms import WIDTH, arms_of, remeasured, without_seam
-from processing.labels.errors import Design, robust_scale
+from processing.labels.errors import robust_scale
+from processing.labels.gather import EXCESS, gather
 from processing.labels.held import bounds, ranges
 from processing.labels.marquardt import ROUGH, TOLERANCE, Problem, Solution, minimise
 from processing.labels.names import CORE
@@ -19,10 +20,8 @@ from processing.labels.normal import Emulator, NormalEquations
 from processing.labels.outliers import find_outliers, near_emission_line, without
 from processing.labels.priors import StarPriors
 from processing.labels.representatives import core_labels, representative_labels
-from processing.labels.result import LOOKS_COMPUTED, LabelFit, no_fit
-from processing.labels.scope import describe, outside
+from processing.labels.result import LabelFit, no_fit
 from processing.labels.velocity import correlate
-from processing.preparation.air import in_frame
 from processing.preparation.prepare import (
     Grid,
     Observation,
@@ -53,10 +52,6 @@ APART = 0.25
 MIN_PIXELS_PER_LABEL = 5
 RATIO_UNCERTAINTY = 0.3
 """Part of the pseudo-continuum's change beside a gap that is taken as its 1-sigma error."""
-EXCESS = 0.5
-"""What real stars taught applies to each star by 1 +- this: 1 +- 0.1 in library stars, 0 +- 0.1 in computed spectra."""
-COMPUTED = -0.85
-"""Below this excess a spectrum is as computed ones are. One library star in 200 comes to -0.5, a hot star to -0.9."""
 
 
 def fit_labels(
@@ -170,7 +165,7 @@ class Batch:
             labels, shift = solution.values[:, :-1], solution.values[:, -1]
             velocity = np.clip(self.prepared.velocity + shift, -limit, limit)
             self.learn_from_residuals(labels, shift, last=last)
-        return self.results(labels, shift, solution.converged)
+        return gather(self, labels, shift, solution.converged)
 
     def bring_to_rest(self, velocity: np.ndarray, labels: np.ndarray) -> None:
         """Prepare the spectra anew at their velocities (n,), normalised as fits their labels (n, n_label) so far."""
@@ -191,26 +186,15 @@ class Batch:
         Unless it was the `last` time outliers are masked as well, and the arms' velocities told apart.
         """
         self.best = self.ratio * self.emulator.network.flux(labels)
-        self.excess = self._excess(self.prepared.flux - self._shifted_best(shift))
+        self.excess = self._excess(self.prepared.flux - self.shifted_best(shift))
         self.best += self.excess[:, None] * self.learned
-        residual = np.where(self.weight > 0, self.prepared.flux - self._shifted_best(shift), 0.0)
+        residual = np.where(self.weight > 0, self.prepared.flux - self.shifted_best(shift), 0.0)
         scaled = np.sqrt(self.weight) * residual
-        scale = np.clip(self._scales(scaled, self.weight > 0), 0.2, 20.0)
+        scale = np.clip(self.scales(scaled, self.weight > 0), 0.2, 20.0)
         self.inflation *= scale
         if not last:
             self._tell_arms_apart(residual)
             self._leave_out(find_outliers(residual, scaled / scale, self.emission, self.prepared.at_sky))
-
-    def results(self, labels: np.ndarray, shift: np.ndarray, converged: np.ndarray) -> list[LabelFit]:
-        """Gather the fits that ended at these labels and residual velocities."""
-        self.best = self._shifted_best(shift)
-        deviation = (self.prepared.flux - self.best) * np.sqrt(self.prepared.ivar)
-        good = self.prepared.ivar > 0
-        scale, parts = robust_scale(deviation, good), self._scales(deviation, good)
-        return [
-            self._result(i, labels[i], float(shift[i]), float(scale[i]), parts[i], bool(converged[i]))
-            for i in range(len(labels))
-        ]
 
     def _leave_out(self, found: np.ndarray) -> None:
         """Mask outliers in the observations themselves, so that they bend the pseudo-continuum no longer either."""
@@ -218,11 +202,11 @@ class Batch:
             velocity = float(self.prepared.velocity[i])
             self.stars[i] = without(self.stars[i], found[i], self.model.wave, self.model.frame, velocity)
 
-    def _scales(self, scaled: np.ndarray, good: np.ndarray) -> np.ndarray:
+    def scales(self, scaled: np.ndarray, good: np.ndarray) -> np.ndarray:
         """Robust widths (n, 1) of scaled residuals (n, n_pix); (n, n_pix) where a star has two arms, each its own."""
         if not any(np.isfinite(arms.split) for arms in self.arms):
             return robust_scale(scaled, good)[:, None]
-        red = np.array([self._red(i) for i in range(len(self.arms))])
+        red = np.array([self.red(i) for i in range(len(self.arms))])
         blue, other = (robust_scale(scaled, good & part)[:, None] for part in (~red, red))
         return np.where(red, other, blue)
 
@@ -231,16 +215,16 @@ class Batch:
         for i, arms in enumerate(self.arms):
             if np.isfinite(arms.split):
                 slope = self.emulator.velocity_derivative(self.best[i : i + 1])[0]
-                self.arms[i] = remeasured(arms, self._red(i), residual[i], slope, self.weight[i])
+                self.arms[i] = remeasured(arms, self.red(i), residual[i], slope, self.weight[i])
 
     def velocity_variance(self) -> np.ndarray:
         """Variances (n,) of the velocities if the labels were known and pixels independent, the red arm's apart."""
         information = self.weight * np.square(self.emulator.velocity_derivative(self.best))
-        red = np.array([self._red(i) for i in range(len(self.stars))])
+        red = np.array([self.red(i) for i in range(len(self.stars))])
         own = (information * red).sum(axis=1)
         return np.asarray(1.0 / (information.sum(axis=1) - own**2 / (own + WIDTH**-2)))
 
-    def _red(self, i: int) -> np.ndarray:
+    def red(self, i: int) -> np.ndarray:
         """Pixels (n_pix,) that a star has from the red arm."""
         return self.operators.red_part(float(self.prepared.velocity[i]), self.arms[i])
 
@@ -294,77 +278,6 @@ class Batch:
             values = [reduce(Solution.lower_of, tried).values]
         return minimise(problem, values[0], self.settings.fit.max_iterations, self.cancelled, tolerance)
 
-    def _shifted_best(self, shift: np.ndarray) -> np.ndarray:
+    def shifted_best(self, shift: np.ndarray) -> np.ndarray:
         """Best-fitting models with their residual velocities (n,), shape (n, n_pix)."""
         return self.best + shift[:, None].astype(np.float32) * self.emulator.velocity_derivative(self.best)
-
-    def _result(
-        self, i: int, labels: np.ndarray, shift: float, scale: float, parts: np.ndarray, converged: bool
-    ) -> LabelFit:
-        """Gather one star's fit."""
-        star, prepared, model = self.stars[i], self.prepared, self.model
-        fitted = prepared.ivar[i] > 0
-        flux, best, ivar = prepared.flux[i], self.best[i], prepared.ivar[i].astype(float)
-        deviation = (flux - best) * np.sqrt(ivar)
-        _, slopes = self.emulator.network.hidden(labels[None])
-        n, arms = labels.size, self.arms[i]
-        jacobian = np.empty((flux.size, n + 3))  # the last two: the red arm's own velocity, the correction's excess
-        jacobian[:, :n] = self.emulator.network.basis @ slopes[0] * self.ratio[i][:, None]
-        jacobian[:, n] = self.emulator.velocity_derivative(best[None])[0]
-        jacobian[:, n + 1] = jacobian[:, n] * self._red(i)
-        jacobian[:, n + 2] = self.learned[i]
-        precision = np.diag(np.concatenate([1e-6 / np.square(self.ranges), [1e-12, WIDTH**-2, EXCESS**-2]]))
-        precision[:n, :n] += self.prior.take(np.array([i])).terms(labels[None])[2][0]
-        design = Design(jacobian, self.weight[i].astype(float), ivar, precision, n + 1)
-        resampler = self.operators.get(star, float(prepared.velocity[i]), arms)
-        good = star.ivar > 0
-        variance = np.divide(1.0, star.ivar, out=np.zeros_like(star.ivar), where=good)
-        error = np.divide(scale, np.sqrt(ivar), out=np.zeros_like(ivar), where=fitted)
-        in_scope, sentences = describe(model, labels, flux, best, error, fitted)
-        if self.excess[i] < COMPUTED and in_scope:
-            sentences.append(LOOKS_COMPUTED)
-        if not converged:
-            sentences.append("The fit did not converge.")
-        noise = np.where(star.wave < arms.split, *(self._noise_scale(i, float(parts[k])) for k in (0, -1)))
-        scaled = design.propagated(resampler, good, variance * noise**2, prepared.continuum[i])
-        own, separate = None, np.isfinite(arms.split)
-        if self.error is not None:
-            gain = design.gain()
-            own = self.error.covariance(gain * self.ratio[i], gain @ jacobian[:, : n + 1], labels, model.labels)
-        errors = np.sqrt(np.diag(scaled if own is None else scaled + own)[:-1])
-        return LabelFit(
-            star_id=star.star_id,
-            labels=model.labels,
-            values=labels,
-            rv=float(prepared.velocity[i] + shift),
-            covariance=design.formal(),
-            covariance_scaled=scaled,
-            error_scale=scale,
-            red_chi2=float(np.mean(np.square(deviation[fitted]))),
-            corr_flux=float(np.corrcoef(flux[fitted], best[fitted])[0, 1]),
-            n_pix=int(fitted.sum()),
-            n_masked=int((~fitted).sum()),
-            n_replaced=star.n_replaced,
-            n_coarser=int(prepared.n_coarser[i]),
-            converged=converged,
-            extrapolated=bool(outside(model, labels, errors, self.settings.evidence)),
-            in_scope=in_scope,
-            wave=model.wave,
-            flux=np.where(prepared.weight[i] > 0, flux, np.nan).astype(np.float32),
-            ivar=prepared.ivar[i],
-            best=best.astype(np.float32),
-            mask_reason=prepared.reason[i],
-            note=" ".join(sentences),
-            lsf_fwhm=self.reached,
-            frame=model.frame,
-            covariance_model=own,
-            prior=self.prior.describe(i),
-            arms_velocity=arms.velocity if separate else np.nan,
-            arms_split=float(in_frame(np.array([arms.split]), "vacuum", "air")[0]) if separate else np.nan,
-        )
-
-    def _noise_scale(self, i: int, scale: float) -> float:
-        """Return a star's error scale without the model's own scatter, which counts as the model's error."""
-        used = self.prepared.ivar[i] > 0
-        own = np.median(np.square(self.model.scatter[used]) * self.prepared.ivar[i, used])
-        return float(np.sqrt(max(scale**2 - own, min(scale**2, 1.0))))

@@ -11,6 +11,7 @@ import numpy as np
 
 from processing.labels.errors import inverse_root
 from processing.labels.fit import ROUNDS, Batch, LabelFit, fit_labels
+from processing.labels.gather import gather
 from processing.labels.marquardt import MAX_RESIDUAL_VELOCITY, Problem, minimise
 from processing.labels.normal import NormalEquations
 from processing.labels.priors import StarPriors, sharing_known
@@ -152,7 +153,7 @@ class _Together:
         fits: dict[int, LabelFit] = {}
         for members, batch in zip(self.members, self.batches, strict=True):
             of_star = self.of_star[members]
-            found = batch.results(labels[of_star], shift[members], converged[of_star])
+            found = gather(batch, labels[of_star], shift[members], converged[of_star])
             fits |= dict(zip(members.tolist(), found, strict=True))
         return [
             self._result(star, labels[star], [fits[i] for i in np.flatnonzero(self.of_star == star).tolist()], ok)

@@ -36,7 +36,7 @@ class Unseen:
     core : ndarray, shape (n, 3)
         Teff, logg, [Fe/H] of the spectra.
     coefficients : ndarray, shape (n, k)
-    basis : ndarray, shape (k, n_pix)
+    basis : ndarray, shape (k, n_pix), float32
         The residuals, true minus model, in normalised flux, are ``coefficients @ basis``.
     label_error : ndarray, shape (n, n_label)
         Errors of the labels at which the residuals were taken; 0 where they are known exactly.
@@ -68,7 +68,7 @@ class Unseen:
         """
         distance = np.square((self.core - core) / WIDTHS).sum(axis=1)
         near = np.argsort(distance, kind="stable")[:NEIGHBOURS]
-        shifts = self.coefficients[near] @ (gain @ self.basis.T).T
+        shifts = self.coefficients[near] @ (gain.astype(np.float32) @ self.basis.T).T
         limit = CLIP * 1.4826 * np.median(np.abs(shifts), axis=0)
         shifts = np.clip(shifts, -limit, limit)
         given = np.zeros(len(gain))
@@ -117,7 +117,7 @@ class ModelError:
         matrix = broadening_matrix(wave, fwhm, reached)
         if matrix is None:
             return self
-        return self._each(lambda part: replace(part, basis=(matrix @ part.basis.T).T))
+        return self._each(lambda part: replace(part, basis=(matrix @ part.basis.T).T.astype(np.float32)))
 
     def for_labels(self, keep: list[int]) -> ModelError:
         """Return the error of a model that fits some of the labels."""

@@ -302,8 +302,9 @@ def _error_entries(error: ModelError | None) -> dict[str, np.ndarray]:
 
 
 def _error(entries: Mapping[str, np.ndarray]) -> ModelError | None:
+    kinds = {f.name: np.float32 if f.name == "basis" else float for f in fields(Unseen)}
     parts = [
-        Unseen(**{f.name: entries[f"error_{title}_{f.name}"].astype(float) for f in fields(Unseen)})
+        Unseen(**{name: entries[f"error_{title}_{name}"].astype(kind) for name, kind in kinds.items()})
         for title in ("synthetic", "real")
         if f"error_{title}_core" in entries
     ]

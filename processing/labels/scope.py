@@ -94,9 +94,10 @@ def describe(
         sentences.append(f"The model misses broad features of {mismatch:.1%} of the flux: this may be no such star.")
     scaled = np.divide(residual, error, out=np.zeros_like(residual), where=fitted)
     peaks = fitted & (residual > _EMISSION_HEIGHT) & (scaled > _EMISSION)
-    peaks &= near_emission_line(model.wave, model.frame) | broad(scaled[None])[0]
-    peaks[1:] &= peaks[:-1].copy()
-    peaks[0] = False
+    if peaks.any():
+        peaks &= near_emission_line(model.wave, model.frame) | broad(scaled[None])[0]
+        peaks[1:] &= peaks[:-1].copy()
+        peaks[0] = False
     if peaks.any():
         at = model.wave[np.argmax(np.where(peaks, residual, -np.inf))]
         sentences.append(f"The spectrum has emission lines, the strongest at {at:.0f} A at rest.")
