@@ -10,6 +10,7 @@ from pathlib import Path
 COMMANDS = (
     "run", "extract", "fit", "simulate", "demo", "train", "validate", "info", "settings", "model", "plan", "report",
     "methods", "subtract", "wcs", "masks", "zap", "cuts", "posterior", "repeats", "compare", "calibrate", "merge",
+    "survey", "collect",
 )  # fmt: skip
 """Words that start the command line; paths alone open the window on them, as drag and drop onto an icon does."""
 

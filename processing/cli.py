@@ -28,6 +28,7 @@ from processing.planning.cli import plan
 from processing.preparation import cli as mask_commands
 from processing.report.cli import methods, report
 from processing.settings import Settings, read_settings, to_dict
+from processing.survey_cli import collect, survey
 
 app = typer.Typer(
     name="stellacube",
@@ -323,7 +324,7 @@ def show_settings(config: Config = None) -> None:
 app.add_typer(models, name="model")
 others: tuple[Callable[..., None], ...] = (
     plan, validate, report, methods, posterior, subtract, wcs,
-    mask_commands.masks, mask_commands.zap, cut_commands.cuts,
+    mask_commands.masks, mask_commands.zap, cut_commands.cuts, survey, collect,
 )  # fmt: skip
 for command in others:
     app.command(command.__name__)(command)

@@ -130,10 +130,8 @@ class Console:
         """Say what a run made: notes, how many stars are of which quality, and the files."""
         for note in result.notes:
             self.warn(note)
-        table = result.catalogue.table
-        counts = {word: int((table["quality"] == word).sum()) for word in sorted(set(table["quality"]))}
         took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
-        self.say(f"{len(table)} stars: {', '.join(f'{count} {word}' for word, count in counts.items())}. ({took})")
+        self.say(f"{result.catalogue.summary}. ({took})")
         self.files([*(path for path in result.files if path.parent.name != "spectra"), result.session])
 
 

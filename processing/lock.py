@@ -9,6 +9,10 @@ from pathlib import Path
 from processing.errors import StellacubeError
 
 
+class InUse(StellacubeError):
+    """Another process holds the file."""
+
+
 class Lock:
     """An exclusive claim on `path`, held through a small file beside it.
 
@@ -17,8 +21,10 @@ class Lock:
 
     Raises
     ------
+    InUse
+        If another process holds the lock.
     StellacubeError
-        If another process holds the lock, or the folder cannot be written.
+        If the folder cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,7 +34,7 @@ class Lock:
             while self._file < 0:
                 self._file = _claimed(self.path)
         except BlockingIOError as error:
-            raise StellacubeError(
+            raise InUse(
                 f"{path} is in use by another run.", "Wait until it has ended, or choose another name or folder."
             ) from error
         except OSError as error:

@@ -56,6 +56,12 @@ class Catalogue:
         return tuple(name for name in self.table.colnames if name in LABELS)
 
     @property
+    def summary(self) -> str:
+        """How many stars it holds, and of which quality."""
+        words, counts = np.unique(np.asarray(self.table["quality"]).astype(str), return_counts=True)
+        return f"{len(self)} stars: {', '.join(f'{n} {word}' for n, word in zip(counts, words, strict=True))}"
+
+    @property
     def magnitude(self) -> str:
         """Name of the magnitude's column."""
         return str(self.table.colnames[3])
