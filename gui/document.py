@@ -217,8 +217,9 @@ class Document(QObject):
         self._forget()
 
     def _close_files(self, keep_cube: bool = False) -> None:
+        closing = self.session is not None or (self.cube is not None and not keep_cube)
         for reader in self._readers:
-            reader.forget()
+            reader.forget() if closing else reader.drop()  # nobody waits for a read that nothing is closed under
         if self._overview_job is not None and not keep_cube:
             self._runner.drop(self._overview_job)
             self._overview_job = None

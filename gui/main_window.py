@@ -18,7 +18,6 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFileDialog, QLineEdit, QMainWindow, QMenu
 
 from gui.actions import ACTIONS, build_actions
-from gui.dialogs import DetailsDialog, RunDialog, ShortcutSheet
 from gui.document import Document
 from gui.jobs import JobRunner
 from gui.notifications import Notification, Notifications
@@ -59,6 +58,7 @@ class MainWindow(QMainWindow):
         self.setUnifiedTitleAndToolBarOnMac(True)
         self.workspaces = Workspaces(self)
         self.commands = SaveCommands(self)
+        self.restorer = Restorer(self, preferences)
         self.actions_by_id, menus = build_actions(self, self._slots())
         self._build_menus(menus)
         self.progress = ProgressView(self.runner)
@@ -66,7 +66,6 @@ class MainWindow(QMainWindow):
         self.status = StatusLine(self.statusBar())
         self.notice = NoticeBar(self, themes)
         self.drop_sign = DropSign(self, themes)
-        self.restorer = Restorer(self, preferences)
         self._connect()
         self._on_theme(themes.theme)
         self._restore()
@@ -78,7 +77,7 @@ class MainWindow(QMainWindow):
         """Return what every action of the table calls."""
         image, stars = self.workspaces.image, self.workspaces.stars
         return {
-            "open": self.choose_files, "open_folder": self.choose_folder, "restore": self._restore_last,
+            "open": self.choose_files, "open_folder": self.choose_folder, "restore": self.restorer.restore_last,
             "export": self.commands.choose_export,
             "close_field": self.close_field, "quit": self.close, "run": self.ask_run, "cancel": self.cancel,
             "look": partial(self.workspaces.show, "look"), "explore": partial(self.workspaces.show, "explore"),
@@ -242,10 +241,6 @@ class MainWindow(QMainWindow):
             self.recent_menu.addAction("Nothing yet").setEnabled(False)
 
     @Slot()
-    def _restore_last(self) -> None:
-        self.restorer.restore_last()
-
-    @Slot()
     def close_field(self) -> None:
         """Close the cube, the stars and the results."""
         self.restorer.remember()
@@ -292,6 +287,8 @@ class MainWindow(QMainWindow):
     @Slot()
     def ask_run(self) -> None:
         """Ask where the results go, then run."""
+        from gui.dialogs import RunDialog
+
         dialog = RunDialog(self.document, self)
         dialog.chosen.connect(self.start_run)
         dialog.open()
@@ -333,6 +330,8 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def show_details(self, notification: Notification) -> None:
         """Show what exactly went wrong."""
+        from gui.dialogs import DetailsDialog
+
         DetailsDialog(notification, self).open()
 
     @Slot()
@@ -345,6 +344,8 @@ class MainWindow(QMainWindow):
     @Slot()
     def show_shortcuts(self) -> None:
         """List the shortcuts."""
+        from gui.dialogs import ShortcutSheet
+
         ShortcutSheet(self).open()
 
     @Slot()

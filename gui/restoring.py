@@ -160,6 +160,7 @@ class Restorer(QObject):
         self._preferences.set_text(VIEWS, json.dumps(kept))
         return True
 
+    @Slot()
     def restore_last(self) -> None:
         """Open again what was open last."""
         paths = [Path(path) for path in self.last.get("paths", ())]

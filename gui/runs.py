@@ -108,6 +108,8 @@ class Runs(QObject):
             self.add(task)
         task.state, task.text, task.fraction = "running", "Starting", 0.0
         self.current = task
+        if task.cube == self._document.cube_path:
+            self._document.follow(task.session)  # before the thread is there, which imports much
         stage = partial(run_stage, task.cube, task.stars, task.spectra, task.out, task.replace, task.settings)
         self._job = self._runner.start(
             "Running",
@@ -118,8 +120,6 @@ class Runs(QObject):
             progressed=self._on_progressed,
         )
         self._job.ended.connect(self._on_ended)
-        if task.cube == self._document.cube_path:
-            self._document.follow(task.session)
         self._notifications.info(f"Run of {task.name} started; the results go to {task.out}.")
         self.changed.emit()
 

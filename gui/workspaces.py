@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal, Slot
 from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import QDockWidget, QFrame, QPushButton, QScrollArea, QWidget
 
-from gui.panels.compare import ComparePanel
-from gui.panels.cuts import CutsPanel
 from gui.panels.diagrams import DiagramsPanel
 from gui.panels.image import ImagePanel
 from gui.panels.labels import LabelsPanel
 from gui.panels.log import LogPanel
 from gui.panels.panel import Panel, Segments
-from gui.panels.psf import PsfPanel
 from gui.panels.queue import QueuePanel
-from gui.panels.repeats import RepeatsPanel
 from gui.panels.spectrum import SpectrumPanel
 from gui.panels.stars import StarsPanel
 from gui.settings import Preferences
 
 if TYPE_CHECKING:
     from gui.main_window import MainWindow
+    from gui.panels.compare import ComparePanel
+    from gui.panels.cuts import CutsPanel
     from gui.panels.planner import PlannerPanel
+    from gui.panels.psf import PsfPanel
+    from gui.panels.repeats import RepeatsPanel
 
 STATE_VERSION = 5
 SHOWN = {
@@ -33,6 +33,8 @@ SHOWN = {
     "explore": ("diagrams", "spectrum", "stars", "labels"),
     "plan": ("planner",),
 }
+LATE = {"compare": "Comparison", "repeats": "Repeats", "cuts": "Cuts", "psf": "PSF"}
+"""Panels that are made when they are first looked at: the window is there sooner."""
 CHOICES = (
     ("look", "Look", "Image, spectrum, stars and diagrams (Ctrl+1)"),
     ("explore", "Explore", "Diagrams, spectrum, stars and labels (Ctrl+2)"),
@@ -55,19 +57,17 @@ class Workspaces(QObject):
         self.stars = StarsPanel(document, selection, themes)
         self.diagrams = DiagramsPanel(document, selection, themes)
         self.labels = LabelsPanel(document, selection, themes)
-        self.compare = ComparePanel(document, selection, themes, window.runner, window.notifications)
-        self.cuts = CutsPanel(document, selection, themes, window.notifications)
-        self.repeats = RepeatsPanel(document, themes, window.runner, window.notifications)
-        self.repeats.factors_wanted.connect(self._use_factors)
         self.image.preview_ended.connect(self.spectrum.end_preview)
-        self.psf = PsfPanel(document, themes)
         self.queue = QueuePanel(window.runs, themes)
         self.log = LogPanel(window.notifications, themes)
         self.docks: dict[str, QDockWidget] = {}
         window.setDockNestingEnabled(True)
-        about_stars = (self.spectrum, self.stars, self.diagrams, self.labels, self.compare, self.repeats, self.cuts)
-        for panel in (self.image, *about_stars, self.psf, self.queue, self.log):
+        for panel in (self.image, self.spectrum, self.stars, self.diagrams, self.labels):
             self._add_panel(panel)
+        for name, title in LATE.items():
+            self._dock(name, title, QWidget()).visibilityChanged.connect(partial(self._on_visible, name))
+        for other in (self.queue, self.log):
+            self._add_panel(other)
         self._add_planner()
         self.segments = Segments(CHOICES)
         self.segments.chosen.connect(self.show)
@@ -78,9 +78,58 @@ class Workspaces(QObject):
     # Docks
 
     def _add_panel(self, panel: Panel) -> None:
-        dock = self._dock(panel.name, panel.title, panel)
+        dock = self.docks.get(panel.name) or self._dock(panel.name, panel.title, panel)
+        if (place := dock.widget()) is not panel:
+            dock.setWidget(panel)
+            place.deleteLater()
         dock.setTitleBarWidget(panel.header)
         panel.maximise.connect(self._on_maximise)
+
+    @cached_property
+    def compare(self) -> ComparePanel:
+        """The open catalogue against another."""
+        from gui.panels.compare import ComparePanel
+
+        window = self._window
+        panel = ComparePanel(window.document, window.selection, window.themes, window.runner, window.notifications)
+        self._add_panel(panel)
+        return panel
+
+    @cached_property
+    def repeats(self) -> RepeatsPanel:
+        """Stars that were observed more than once."""
+        from gui.panels.repeats import RepeatsPanel
+
+        panel = RepeatsPanel(
+            self._window.document, self._window.themes, self._window.runner, self._window.notifications
+        )
+        panel.factors_wanted.connect(self._use_factors)
+        self._add_panel(panel)
+        return panel
+
+    @cached_property
+    def cuts(self) -> CutsPanel:
+        """What each cut leaves of the catalogue."""
+        from gui.panels.cuts import CutsPanel
+
+        window = self._window
+        panel = CutsPanel(window.document, window.selection, window.themes, window.notifications)
+        self._add_panel(panel)
+        return panel
+
+    @cached_property
+    def psf(self) -> PsfPanel:
+        """The PSF that was fitted."""
+        from gui.panels.psf import PsfPanel
+
+        panel = PsfPanel(self._window.document, self._window.themes)
+        self._add_panel(panel)
+        return panel
+
+    def _on_visible(self, name: str, visible: bool) -> None:
+        """Make a panel that is looked at for the first time."""
+        if visible:
+            _ = getattr(self, name)
 
     def _add_planner(self) -> None:
         """Put a place for the planner; the planner itself is made when it is first looked at."""

@@ -88,7 +88,7 @@ class ComparePanel(Panel):
         self.header.optional = [self.subtitle]
 
     def _build_body(self) -> None:
-        self.view = pg.PlotWidget()
+        self.view = pg.PlotWidget(enableMenu=False)
         self.view.setAccessibleName("Differences of a label")
         self.view.setToolTip("Click on a star to select it")
         self.view.getPlotItem().layout.setContentsMargins(6, 4, 12, 4)

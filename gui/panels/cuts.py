@@ -61,6 +61,7 @@ class CutsPanel(Panel):
         self._build()
         document.results_changed.connect(self._on_results)
         self.finish()
+        self._on_results()
 
     def _build(self) -> None:
         self.presets = QComboBox()

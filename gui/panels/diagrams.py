@@ -67,7 +67,7 @@ class DiagramsPanel(Panel):
     def _build_view(self) -> None:
         self.box = DragBox(lasso=True)
         self.box.lasso_drawn.connect(self._on_lasso)
-        self.view = pg.PlotWidget(viewBox=self.box)
+        self.view = pg.PlotWidget(viewBox=self.box, enableMenu=False)
         self.view.setToolTip("Click on a star, or draw around several with Shift held")
         self.view.setAccessibleName("Diagram")
         self.view.getPlotItem().layout.setContentsMargins(6, 4, 12, 4)

@@ -41,6 +41,7 @@ class DisplayMenu(QObject):
         self._actions: dict[tuple[str, str], QAction] = {}
         for key, names in CHOICES.items():
             self._add_branch(key, names)
+        self._branches["colours"].aboutToShow.connect(self._draw_strips)
         self.menu.addSeparator()
         self.invert = self.menu.addAction("Dark stars on bright sky")
         self.invert.setCheckable(True)
@@ -56,12 +57,17 @@ class DisplayMenu(QObject):
         group = QActionGroup(branch)
         for name in names:
             action = QAction(name, branch, checkable=True, checked=name == self.chosen[key])
-            if key == "colours":
-                action.setIcon(_strip(name))
             action.triggered.connect(partial(self.choose, key, name))
             group.addAction(action)
             branch.addAction(action)
             self._actions[key, name] = action
+
+    @Slot()
+    def _draw_strips(self) -> None:
+        """Show the colour maps beside their names; at the start of the window there is no need for that."""
+        for name in COLOUR_MAPS:
+            if self._actions["colours", name].icon().isNull():
+                self._actions["colours", name].setIcon(_strip(name))
 
     @property
     def rule(self) -> str:

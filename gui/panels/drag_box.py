@@ -21,7 +21,7 @@ class DragBox(pg.ViewBox):
     """The closed `QPolygonF` in the coordinates of the plot, when the mouse is let go."""
 
     def __init__(self, lasso: bool = False) -> None:
-        super().__init__()
+        super().__init__(enableMenu=False)
         self._lasso = lasso
         self._choosing = False
         self._points: list[QPointF] = []

@@ -24,7 +24,7 @@ class GradientPlot:
     """A plot below the residuals; it is put in only while a label is current."""
 
     def __init__(self) -> None:
-        self.plot = pg.PlotItem()
+        self.plot = pg.PlotItem(enableMenu=False)
         self.bands = Bands(self.plot)
         self.zero = pg.InfiniteLine(pos=0, angle=0)
         self.physical = pg.PlotDataItem(connect="finite", antialias=True)

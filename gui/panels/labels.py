@@ -11,6 +11,7 @@ from gui.panels.panel import Elided, EmptyState, Panel
 from gui.selection import Selection
 from gui.theme import GRID, Theme, ThemeManager, pixmap
 from processing.report.evidence import LabelRow, label_rows
+from processing.settings import EvidenceSettings
 
 COLUMNS = (
     ("", "What speaks for the label; the tooltips say why"),
@@ -44,6 +45,7 @@ class LabelsPanel(Panel):
         )
         self._document, self._selection = document, selection
         self._rows: list[LabelRow] = []
+        self._evidence: EvidenceSettings | None = None
         self._icons: dict[str, QIcon] = {}
         self._muted = QColor()
         self.subtitle = Elided()
@@ -96,18 +98,19 @@ class LabelsPanel(Panel):
 
     @Slot(object)
     def _on_spectrum(self, shown: ShownSpectrum) -> None:
-        session = self._document.session
         if shown.preview:
             return
-        if shown.fit is None or session is None:
+        if shown.fit is None or self._evidence is None:
             self._rows = []
         else:
-            self._rows = label_rows(shown.fit, session.settings.evidence)
+            self._rows = label_rows(shown.fit, self._evidence)
         self.subtitle.set_text(shown.title if self._rows else "")
         self._fill()
 
     @Slot()
     def _on_results(self) -> None:
+        session = self._document.session
+        self._evidence = session.settings.evidence if session is not None else None
         self._rows = []
         self._fill()
 

@@ -115,7 +115,7 @@ class PlannerPlot(pg.GraphicsLayoutWidget):
 
     def add_plot(self, left: str, bottom: str, axes: dict[str, pg.AxisItem], ranges: tuple[float, ...]) -> pg.PlotItem:
         """Add a plot below the others; `ranges` are x from, to, y from, to in the plot's own coordinates."""
-        plot = self.addPlot(row=len(self.plots), col=0, axisItems=axes)
+        plot = self.addPlot(row=len(self.plots), col=0, axisItems=axes, enableMenu=False)
         plot.setMenuEnabled(False)
         plot.hideButtons()
         plot.setLabel("left", left)

@@ -136,4 +136,3 @@ def style_plot(plot: pg.PlotItem, theme: Theme, font: QFont) -> None:
         axis.setStyle(tickLength=-4, tickTextOffset=4, hideOverlappingLabels=side == "left")
         axis.label.setFont(font)
     plot.hideButtons()
-    plot.setMenuEnabled(False)

@@ -57,7 +57,7 @@ class ParameterPlot:
     """One parameter: the bins with their errors, those that were clipped, and the polynomial."""
 
     def __init__(self) -> None:
-        self.plot = pg.PlotItem()
+        self.plot = pg.PlotItem(enableMenu=False)
         self.curve = pg.PlotDataItem(antialias=True)
         self.errors = pg.ErrorBarItem(x=np.empty(0), y=np.empty(0))
         self.points = pg.ScatterPlotItem(pxMode=True, size=6)
@@ -121,9 +121,10 @@ class PsfPanel(Panel):
         column.addWidget(self.view)
         document.results_changed.connect(self._on_results)
         self.finish()
+        self._on_results()
 
     def _build_stars(self) -> None:
-        self.profile = pg.PlotItem()
+        self.profile = pg.PlotItem(enableMenu=False)
         self.band = ErrorBand()
         self.seen = pg.ScatterPlotItem(pxMode=True, size=6)
         self.fitted = pg.PlotDataItem(antialias=True)
@@ -131,7 +132,7 @@ class PsfPanel(Panel):
             self.profile.addItem(item)
         self.profile.setLabel("bottom", "Distance / spaxel")
         self.profile.setLabel("left", "log share of the light")
-        self.residual = pg.PlotItem()
+        self.residual = pg.PlotItem(enableMenu=False)
         self.residual.setAspectLocked(True)
         self.residual.setLabel("bottom", "Residual / % of the peak")
         self.picture = pg.ImageItem()

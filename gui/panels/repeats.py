@@ -78,7 +78,7 @@ class RepeatsPanel(Panel):
         self.header.optional = [self.subtitle]
 
     def _build_body(self) -> None:
-        self.view = pg.PlotWidget()
+        self.view = pg.PlotWidget(enableMenu=False)
         self.view.setAccessibleName("Differences over their errors")
         plot = self.view.getPlotItem()
         plot.layout.setContentsMargins(6, 4, 12, 4)

@@ -18,7 +18,7 @@ class ScatterView(pg.GraphicsLayoutWidget):
         super().__init__()
         self.setAccessibleName("Distribution of the residuals")
         self.ci.layout.setContentsMargins(6, 4, 12, 4)
-        self.plot: pg.PlotItem = self.addPlot(row=0, col=0)
+        self.plot: pg.PlotItem = self.addPlot(row=0, col=0, enableMenu=False)
         self.plot.setMouseEnabled(x=False, y=False)
         self.plot.setLabel("bottom", "(Observed − fit) / pipeline's error")
         self.plot.setLabel("left", "Pixels")

@@ -17,7 +17,7 @@ class SkyBox(pg.ViewBox):
     """A star and where it was let go."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(enableMenu=False)
         self.star_under: Callable[[float, float], str] | None = None
         """What star may be taken hold of at a place; None while stars are not edited."""
         self._held = ""

@@ -39,11 +39,10 @@ class SkyView(pg.PlotWidget):
 
     def __init__(self) -> None:
         self.box = SkyBox()
-        super().__init__(background=CANVAS, viewBox=self.box)
+        super().__init__(background=CANVAS, viewBox=self.box, enableMenu=False)
         self.setAccessibleName("Image of the field")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setFrameShape(self.Shape.NoFrame)
-        self.setMenuEnabled(False)
         self.hideButtons()
         self.hideAxis("left")
         self.hideAxis("bottom")

@@ -26,8 +26,8 @@ class SpectrumPlots(pg.GraphicsLayoutWidget):
         self.ci.layout.setContentsMargins(6, 4, 12, 4)
         self.ci.layout.setVerticalSpacing(2)
         self.box = DragBox()
-        self.flux: pg.PlotItem = self.addPlot(row=0, col=0, viewBox=self.box)
-        self.residual: pg.PlotItem = self.addPlot(row=1, col=0)
+        self.flux: pg.PlotItem = self.addPlot(row=0, col=0, viewBox=self.box, enableMenu=False)
+        self.residual: pg.PlotItem = self.addPlot(row=1, col=0, enableMenu=False)
         self.gradient = GradientPlot()
         self.plots = (self.flux, self.residual, self.gradient.plot)
         self.curves: dict[pg.PlotItem, tuple[pg.PlotDataItem, ...]] = {}

@@ -28,7 +28,7 @@ class StageView(pg.GraphicsLayoutWidget):
         self.setAccessibleName("Spectrum in four stages")
         self.ci.layout.setContentsMargins(6, 4, 12, 4)
         self.ci.layout.setVerticalSpacing(2)
-        self.plots: list[pg.PlotItem] = [self.addPlot(row=row, col=0) for row in range(len(STAGES))]
+        self.plots: list[pg.PlotItem] = [self.addPlot(row=row, col=0, enableMenu=False) for row in range(len(STAGES))]
         self.bands = [Bands(plot) for plot in self.plots]
         self.curves = [pg.PlotDataItem(connect="finite", antialias=True) for _ in STAGES]
         self.errors = [ErrorBand(), ErrorBand()]
