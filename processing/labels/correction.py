@@ -22,8 +22,9 @@ from processing.labels.normal import Emulator
 from processing.labels.real_stars import Library, known_labels, label_by_fit
 from processing.labels.student import StudentSettings, lesson_from_spectra, make_lesson, train_student
 from processing.preparation.air import in_frame
+from processing.preparation.gaps import continuum_ratio
 from processing.preparation.masks import BALMER_CORES, inside
-from processing.preparation.prepare import Operators, continuum_ratio, observe, prepare
+from processing.preparation.prepare import Operators, observe, prepare
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
 
 if TYPE_CHECKING:

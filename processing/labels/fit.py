@@ -22,12 +22,16 @@ from processing.labels.priors import StarPriors
 from processing.labels.representatives import core_labels, representative_labels
 from processing.labels.result import LabelFit, no_fit
 from processing.labels.velocity import correlate
+from processing.preparation.gaps import continuum_ratio
 from processing.preparation.prepare import (
+    Arms,
     Grid,
     Observation,
     Operators,
     Prepared,
-    continuum_ratio,
+    grid_of,
+    input_fwhm,
+    nearest_step,
     observe,
     prepare,
 )
@@ -81,40 +85,40 @@ def fit_labels(
     """
     from threadpoolctl import threadpool_limits
 
-    progress(0.0, "Preparing the spectra")
-    stars = []
-    for spectrum in spectra:
-        stop_if(cancelled)
-        stars.append(observe(spectrum, model, settings.preparation))
-    results: list[LabelFit | None] = [None] * len(stars)
-    chunks = _chunks(stars, settings)
+    progress(0.0, f"Fitting {len(spectra)} spectra")
+    results: list[LabelFit | None] = [None] * len(spectra)
+    chunks = _chunks(spectra, settings)
     done = 0
 
     def work(members: list[int]) -> list[LabelFit]:
-        return _fit_batch([stars[i] for i in members], model, settings, cancelled)
+        return _fit_batch([spectra[i] for i in members], model, settings, cancelled)
 
     with threadpool_limits(1), ThreadPoolExecutor(max(1, settings.workers or 2)) as pool:
         for members, fits in zip(chunks, pool.map(work, chunks), strict=True):
             for index, fit in zip(members, fits, strict=True):
                 results[index] = fit
             done += len(members)
-            progress(done / len(stars), f"Fitted {done} of {len(stars)} spectra")
+            progress(done / len(spectra), f"Fitted {done} of {len(spectra)} spectra")
     return [fit for fit in results if fit is not None]
 
 
-def _chunks(stars: Sequence[Observation], settings: Settings) -> list[list[int]]:
+def _chunks(spectra: Sequence[StarSpectrum], settings: Settings) -> list[list[int]]:
     """Divide stars among workers: those with one wavelength grid together, which then share their operators."""
     groups: dict[Grid, list[int]] = defaultdict(list)
-    for index, star in enumerate(stars):
-        groups[star.grid].append(index)
-    size = max(1, min(settings.fit.batch, -(-len(stars) // max(1, settings.workers or 2))))
+    for index, spectrum in enumerate(spectra):
+        groups[grid_of(spectrum, input_fwhm(spectrum, settings.preparation))].append(index)
+    size = max(1, min(settings.fit.batch, -(-len(spectra) // max(1, settings.workers or 2))))
     return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
 
 
 def _fit_batch(
-    stars: Sequence[Observation], model: LabelModel, settings: Settings, cancelled: CancelCheck
+    spectra: Sequence[StarSpectrum], model: LabelModel, settings: Settings, cancelled: CancelCheck
 ) -> list[LabelFit]:
     """Fit stars of one wavelength grid; those without enough pixels get a note."""
+    stars = []
+    for spectrum in spectra:
+        stop_if(cancelled)
+        stars.append(observe(spectrum, model, settings.preparation))
     operators = Operators(model, settings.preparation)
     at_zero = prepare(stars, np.zeros(len(stars)), model, operators)
     usable = (at_zero.ivar > 0).sum(axis=1) >= MIN_PIXELS_PER_LABEL * len(model.labels)
@@ -139,6 +143,7 @@ class Batch:
     ) -> None:
         self.arms = [arms_of(star, settings.fit) for star in stars]
         self.stars = [without_seam(star, arms) for star, arms in zip(stars, self.arms, strict=True)]
+        self.inputs: list[tuple[Observation, Arms, float]] = []
         self.model, self.settings = model, settings
         self.operators, self.cancelled = operators, cancelled
         reached = operators.reached(stars[0])
@@ -170,10 +175,26 @@ class Batch:
     def bring_to_rest(self, velocity: np.ndarray, labels: np.ndarray) -> None:
         """Prepare the spectra anew at their velocities (n,), normalised as fits their labels (n, n_label) so far."""
         stop_if(self.cancelled)
-        self.prepared = prepare(self.stars, velocity, self.model, self.operators, self.arms)
+        self._prepare(velocity)
         self.ratio = continuum_ratio(self.prepared, self.emulator.network.flux(labels), self.model)
         self.learned = self._learned(labels)
         self.weight = self._weights()
+
+    def _prepare(self, velocity: np.ndarray) -> None:
+        """Prepare the spectra at their velocities; those that would come out as they are stay."""
+        steps = nearest_step(velocity)
+        inputs = list(zip(self.stars, self.arms, steps.tolist(), strict=True))
+        if not self.inputs:
+            self.prepared = prepare(self.stars, steps, self.model, self.operators, self.arms)
+        else:
+            pairs = enumerate(zip(inputs, self.inputs, strict=True))
+            changed = [i for i, (now, before) in pairs if now[0] is not before[0] or now[1:] != before[1:]]
+            stars, arms = [self.stars[i] for i in changed], [self.arms[i] for i in changed]
+            if changed:
+                fresh = prepare(stars, steps[changed], self.model, self.operators, arms)
+                self.prepared.put(np.array(changed), fresh)
+        self.inputs = inputs
+        self.operators.keep({(star.grid, step, arms) for star, arms, step in inputs})
 
     def equations(self, labels: np.ndarray) -> NormalEquations:
         """Return the normal equations about labels (n, n_label)."""

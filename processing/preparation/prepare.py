@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,7 +16,6 @@ from processing.preparation.lsf import Match, lsf_fwhm, match
 from processing.preparation.masks import (
     BALMER,
     BALMER_CORES,
-    DICHROIC_BAND,
     EDGE,
     MASK_NAMES,
     MODEL,
@@ -26,7 +26,7 @@ from processing.preparation.masks import (
 )
 from processing.preparation.resample import Resampler, rebinning_matrix, smoothing_matrix
 from processing.settings import PreparationSettings
-from processing.spectrum import MetaValue, StarSpectrum
+from processing.spectrum import Frame, MetaValue, StarSpectrum
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -116,6 +116,11 @@ class Operators:
             self.complete[key] = Resampler(matrix @ smoothing)
         return self.complete[key]
 
+    def keep(self, used: set[tuple[Grid, float, Arms]]) -> None:
+        """Forget all complete operators but some: each takes a megabyte."""
+        for key in self.complete.keys() - used:
+            del self.complete[key]
+
     def red_part(self, velocity: float, arms: Arms) -> np.ndarray:
         """Tell which pixels of the model's grid a star at a velocity has from the red arm, shape (n_pix,), bool."""
         split = shifted(np.array([arms.split]), "vacuum", velocity, self.model.frame)
@@ -182,6 +187,16 @@ class Prepared:
         """Return some of the spectra."""
         return Prepared(**{entry.name: getattr(self, entry.name)[index] for entry in fields(self)})
 
+    def put(self, index: np.ndarray, other: Prepared) -> None:
+        """Overwrite some of the spectra, in place."""
+        for entry in fields(self):
+            getattr(self, entry.name)[index] = getattr(other, entry.name)
+
+
+def nearest_step(velocities: np.ndarray) -> np.ndarray:
+    """Round velocities to `VELOCITY_STEP`."""
+    return np.round(np.asarray(velocities, float) / VELOCITY_STEP) * VELOCITY_STEP
+
 
 def input_fwhm(spectrum: StarSpectrum, settings: PreparationSettings) -> np.ndarray:
     """Line spread function of a spectrum in Angstrom: its own, or the settings' preset."""
@@ -191,6 +206,18 @@ def input_fwhm(spectrum: StarSpectrum, settings: PreparationSettings) -> np.ndar
     if name.strip().lower() == "auto":
         name = "lamost" if "lamost" in str(spectrum.meta.get("instrument", "")).lower() else "muse-udf10"
     return lsf_fwhm(name, in_frame(spectrum.wave, spectrum.frame, "air"))
+
+
+def grid_of(spectrum: StarSpectrum, fwhm: np.ndarray) -> Grid:
+    """Return what is equal for spectra that share their operators."""
+    return hash(spectrum.wave.tobytes()), hash(fwhm.tobytes()), hash(spectrum.frame)
+
+
+@lru_cache(maxsize=8)
+def _wavelengths(wave_bytes: bytes, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Wavelengths of one grid in air and in vacuum, which all spectra on it share."""
+    wave = np.frombuffer(wave_bytes)
+    return in_frame(wave, frame, "air"), in_frame(wave, frame, "vacuum")
 
 
 def observe(spectrum: StarSpectrum, model: LabelModel, settings: PreparationSettings) -> Observation:
@@ -203,7 +230,7 @@ def observe(spectrum: StarSpectrum, model: LabelModel, settings: PreparationSett
         Says whether its training lacked the dichroic gap.
     settings : PreparationSettings
     """
-    air = in_frame(spectrum.wave, spectrum.frame, "air")
+    air, vacuum = _wavelengths(spectrum.wave.astype(float).tobytes(), spectrum.frame)
     fwhm = input_fwhm(spectrum, settings)
     good = spectrum.good & np.isfinite(spectrum.ivar) & np.isfinite(fwhm) & (fwhm > 0)
     flux, ivar = np.where(good, spectrum.flux, 0.0).astype(float), np.where(good, spectrum.ivar, 0.0).astype(float)
@@ -218,14 +245,14 @@ def observe(spectrum: StarSpectrum, model: LabelModel, settings: PreparationSett
         flux, ivar, replaced = clean_sky_lines(air, flux, ivar, fwhm, spectrum.barycentric)
     return Observation(
         star_id=spectrum.star_id,
-        wave=in_frame(spectrum.wave, spectrum.frame, "vacuum"),
+        wave=vacuum,
         flux=flux,
         ivar=ivar,
         reason=reason,
         not_fitted=_outside_limits(air, ivar > 0, settings),
         fwhm=np.where(np.isfinite(fwhm) & (fwhm > 0), fwhm, np.nanmedian(fwhm)),
         n_replaced=int(replaced.sum()),
-        grid=(hash(spectrum.wave.tobytes()), hash(fwhm.tobytes()), hash(spectrum.frame)),
+        grid=grid_of(spectrum, fwhm),
         at_sky=at_sky,
         meta=spectrum.meta,
     )
@@ -260,7 +287,7 @@ def prepare(
     arms : sequence of Arms
         One for each observation whose red part has a velocity of its own; without any, none has.
     """
-    velocity = np.round(np.asarray(velocities, float) / VELOCITY_STEP) * VELOCITY_STEP
+    velocity = nearest_step(velocities)
     shape = (len(observations), model.wave.size)
     flux, ivar = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     reason = np.zeros(shape, np.uint16)
@@ -274,9 +301,13 @@ def prepare(
         flux[members], ivar[members] = resampler.apply(
             np.array([o.flux for o in batch]), np.array([o.ivar for o in batch])
         )
-        reason[members] = _carried_reasons(resampler, np.array([o.reason for o in batch]), ivar[members] == 0)
-        unfitted[members] = resampler.lost(np.array([o.not_fitted for o in batch])) > 0.5
-        at_sky[members] = resampler.lost(np.array([o.at_sky for o in batch])) > REACHED
+        reasons = np.array([o.reason for o in batch])
+        bits = [bit for bit in MASK_NAMES if (reasons & bit).any()]
+        others = [np.array([o.not_fitted for o in batch]), np.array([o.at_sky for o in batch])]
+        lost = resampler.lost(np.concatenate([*((reasons & bit) > 0 for bit in bits), *others]))
+        *by_bit, ends, sky = lost.reshape(-1, len(batch), model.wave.size)
+        reason[members] = _carried_reasons(bits, by_bit, ivar[members] == 0)
+        unfitted[members], at_sky[members] = ends > 0.5, sky > REACHED
         coarser[members] = operators.coarser(batch[0])
     by_hand = inside(in_frame(model.wave, model.frame, "air"), operators.settings.masks_rest)
     ivar[:, by_hand] = 0
@@ -299,14 +330,11 @@ def prepare(
     )
 
 
-def _carried_reasons(resampler: Resampler, reason: np.ndarray, masked: np.ndarray) -> np.ndarray:
-    """Carry the bits of masked input pixels to the masked output pixels whose kernels they touch."""
+def _carried_reasons(bits: Sequence[int], lost: Sequence[np.ndarray], masked: np.ndarray) -> np.ndarray:
+    """Give masked output pixels the bits of the input pixels that their kernels touch, each bit by a part `lost`."""
     carried = np.zeros(masked.shape, np.uint16)
-    for bit in MASK_NAMES:
-        hit = (reason & bit) > 0
-        if hit.any():
-            touched = resampler.lost(hit) > 0.02
-            carried[touched & masked] |= bit
+    for bit, part in zip(bits, lost, strict=True):
+        carried[(part > 0.02) & masked] |= bit
     carried[masked & (carried == 0)] = NO_DATA
     return carried
 
@@ -319,70 +347,3 @@ def _model_reasons(model: LabelModel, settings: PreparationSettings) -> np.ndarr
     if cores:
         reason[inside(air, BALMER_CORES)] |= BALMER
     return reason
-
-
-def full_coverage(model: LabelModel) -> np.ndarray:
-    """Pixels that the training spectra's pseudo-continuum rested on: all but the dichroic gap; shape (n_pix,), bool."""
-    air = in_frame(model.wave, model.frame, "air")
-    return ~(inside(air, DICHROIC_BAND) & model.masks_dichroic)
-
-
-def continuum_ratio(prepared: Prepared, best: np.ndarray, model: LabelModel) -> np.ndarray:
-    """By how much gaps and missing ends change the pseudo-normalised flux of stars like these.
-
-    The model's spectra are normalised over their full range, a star's only where it has good pixels. The ratio of
-    the two pseudo-continua of one and the same spectrum is 1 away from gaps; beside them it is what the model must
-    be multiplied by. That spectrum is the current best model times the star's own smooth deviation from it
-    (a local linear fit, which unlike a mean is not drawn towards the inside at an edge), carried across the gaps.
-
-    Parameters
-    ----------
-    prepared : Prepared
-    best : ndarray, shape (n, n_pix)
-        Best model so far, pseudo-normalised with full coverage.
-    model : LabelModel
-
-    Returns
-    -------
-    ndarray, shape (n, n_pix), float32
-    """
-    operator, wave = model.continuum, model.wave
-    weight = prepared.weight
-    flat = (weight > 0).astype(np.float32)
-    trend = _local_trend(model, prepared.flux * prepared.continuum, best, flat)
-    spectrum = (best * trend).astype(np.float32)
-    full = np.broadcast_to(full_coverage(model), flat.shape)
-    typical = np.max(weight, axis=1, keepdims=True)
-    all_pixels = np.where(full, np.where(weight > 0, weight, typical), 0).astype(np.float32)
-    here = operator.continuum(wave, spectrum, weight)
-    everywhere = operator.continuum(wave, spectrum, all_pixels)
-    known = (here > 0) & (everywhere > 0)
-    return np.where(known, everywhere / np.where(known, here, 1), 1).astype(np.float32)
-
-
-def _local_trend(model: LabelModel, flux: np.ndarray, best: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Smooth factor between a spectrum and its model, by local linear regression, carried across gaps."""
-    operator, wave = model.continuum, model.wave
-    distance = ((wave - wave.mean()) / 1000.0).astype(np.float32)
-    model_squared = weight * best * best
-    product = weight * flux * best
-    stack = np.stack(
-        [model_squared, model_squared * distance, model_squared * distance**2, product, product * distance]
-    )
-    s0, s1, s2, t0, t1 = operator.sums(wave, stack).astype(float)
-    # Moments about each pixel's own wavelength.
-    first = s1 - distance * s0
-    second = s2 - 2 * distance * s1 + distance**2 * s0
-    first_product = t1 - distance * t0
-    determinant = s0 * second - first**2
-    level = np.divide(t0, s0, out=np.zeros_like(t0), where=s0 > 0)
-    steady = determinant > 1e-3 * s0**2 * (operator.length / 1000.0) ** 2
-    trend = np.where(steady, (second * t0 - first * first_product) / np.where(steady, determinant, 1), level)
-    usual = np.array([np.median(row[w > 0]) if (w > 0).any() else 1.0 for row, w in zip(level, weight, strict=True)])
-    low, high = 0.05 * np.abs(usual)[:, None], 20 * np.abs(usual)[:, None]
-    logarithm = np.log(np.clip(trend, np.maximum(low, 1e-6), np.maximum(high, 1e-5)))
-    for row, w in zip(logarithm, weight, strict=True):
-        good = w > 0
-        if good.any():
-            row[~good] = np.interp(wave[~good], wave[good], row[good])
-    return np.exp(logarithm - logarithm.mean(axis=1, keepdims=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,13 +125,13 @@ def _partial_sums(borders: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray,
     """
     first = np.searchsorted(borders, targets, side="right") - _STENCIL // 2
     first = np.clip(first, 0, borders.size - _STENCIL)
-    points = borders[first[:, None] + np.arange(_STENCIL)]
-    lagrange = np.ones(points.shape)
+    points = borders[first + np.arange(_STENCIL)[:, None]]
+    distance = targets - points
+    lagrange = np.empty(points.shape)
     for k in range(_STENCIL):
-        for other in range(_STENCIL):
-            if other != k:
-                lagrange[:, k] *= (targets - points[:, other]) / (points[:, k] - points[:, other])
-    return np.cumsum(lagrange[:, :0:-1], axis=1)[:, ::-1], first
+        others = np.arange(_STENCIL) != k
+        lagrange[k] = distance[others].prod(axis=0) / (points[k] - points[others]).prod(axis=0)
+    return np.cumsum(lagrange[:0:-1], axis=0)[::-1].T, first
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,17 @@ class Resampler:
 
     def lost(self, bad: np.ndarray) -> np.ndarray:
         """Part of each output pixel's kernel that falls on bad pixels; `bad` (n_in,) or (n, n_in), bool."""
-        return (self._with(np.abs) @ bad.T.astype(float)).T
+        return (self._absolute @ bad.T.astype(float)).T
+
+    @cached_property
+    def _absolute(self) -> csr_array:
+        """The matrix with the absolute values of its weights."""
+        return self._with(np.abs)
+
+    @cached_property
+    def _beyond(self) -> np.ndarray:
+        """Part of each output pixel's kernel that lies beyond the input, shape (n_out,)."""
+        return np.abs(1.0 - self.matrix.sum(axis=1))
 
     def _with(self, function: Callable[[np.ndarray], np.ndarray]) -> csr_array:
         """Return the matrix with a function of its weights."""
@@ -180,8 +191,7 @@ class Resampler:
     def _shares(self, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Output pixels with enough good input, and the factor that makes up for the rest (0 where masked)."""
         weight = (self.matrix @ good.T.astype(float)).T
-        missing = self.lost(~good) + np.abs(1.0 - self.matrix.sum(axis=1))
-        kept = missing <= MASKED_FRACTION
+        kept = self.lost(~good) + self._beyond <= MASKED_FRACTION
         return kept, np.where(kept, 1.0 / np.where(kept, weight, 1.0), 0.0)
 
     def adjoint(self, values: np.ndarray, good: np.ndarray) -> np.ndarray:

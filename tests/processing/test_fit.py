@@ -17,8 +17,9 @@ from processing.labels.normal import Emulator, NormalEquations
 from processing.labels.priors import AbundancePrior
 from processing.labels.velocity import correlate
 from processing.preparation.air import to_vacuum
+from processing.preparation.gaps import continuum_ratio
 from processing.preparation.masks import NO_DATA, OUTLIER, TELLURIC
-from processing.preparation.prepare import Operators, continuum_ratio, observe, prepare
+from processing.preparation.prepare import Operators, observe, prepare
 from processing.preparation.resample import smoothing_matrix
 from processing.settings import FitSettings, PreparationSettings, Settings
 from processing.spectrum import StarSpectrum
