@@ -19,7 +19,7 @@ from processing.labels.names import CORE
 from processing.labels.normal import Emulator, NormalEquations
 from processing.labels.outliers import find_outliers, near_emission_line, without
 from processing.labels.priors import StarPriors
-from processing.labels.representatives import core_labels, representative_labels
+from processing.labels.representatives import first_guesses
 from processing.labels.result import LabelFit, no_fit
 from processing.labels.velocity import correlate
 from processing.preparation.gaps import continuum_ratio
@@ -46,13 +46,8 @@ __all__ = ["LabelFit", "fit_labels"]
 
 ROUNDS = 3
 """How often a star is brought to rest and normalised anew around its best fit."""
-N_GUESSES = 200
-"""Model spectra among which each star's first guesses are sought."""
-N_STARTS = 2
 TRIAL_ITERATIONS = 8
 """After so many iterations from each of its starting points a star goes on from the lowest."""
-APART = 0.25
-"""Two starting points differ by at least this fraction of the range in a core label: giant against dwarf."""
 MIN_PIXELS_PER_LABEL = 5
 RATIO_UNCERTAINTY = 0.3
 """Part of the pseudo-continuum's change beside a gap that is taken as its 1-sigma error."""
@@ -165,7 +160,10 @@ class Batch:
         velocity, labels = correlate(at_zero, self.model, limit)
         for turn in range(ROUNDS):
             self.bring_to_rest(velocity, labels)
-            starts, last = self._first_guesses() if turn == 0 else [labels], turn == ROUNDS - 1
+            last = turn == ROUNDS - 1
+            starts = [labels]
+            if turn == 0:
+                starts = first_guesses(self.emulator.network, self.model, self.prepared.flux, self.weight, self.ratio)
             solution = self._minimise(starts, velocity - self.prepared.velocity, TOLERANCE if last else ROUGH)
             labels, shift = solution.values[:, :-1], solution.values[:, -1]
             velocity = np.clip(self.prepared.velocity + shift, -limit, limit)
@@ -272,23 +270,6 @@ class Batch:
         variance += np.square(self.model.scatter) + np.square(RATIO_UNCERTAINTY * (self.ratio - 1.0))
         variance *= np.square(self.inflation)
         return np.where(ivar > 0, 1.0 / variance, 0.0).astype(np.float32)
-
-    def _first_guesses(self) -> list[np.ndarray]:
-        """Labels (n, n_label) of the best of many model spectra, and of the best that are not near it."""
-        labels = representative_labels(self.model, N_GUESSES)
-        lines = self.emulator.network.flux(labels) - 1.0
-        weight, ratio = self.weight, self.ratio
-        chi2 = (weight * ratio**2) @ np.square(lines).T
-        chi2 -= 2 * (weight * ratio * (self.prepared.flux - ratio)) @ lines.T
-        core = core_labels(self.model.labels)
-        place = labels[:, core] / (self.model.label_max - self.model.label_min)[core]
-        chosen = []
-        for _ in range(N_STARTS):
-            best = chi2.argmin(axis=1)
-            chosen.append(labels[best])
-            near = (np.abs(place[best][:, None] - place) < APART).all(axis=2)
-            chi2 = np.where(near, np.inf, chi2)
-        return chosen
 
     def _minimise(self, starts: list[np.ndarray], shift: np.ndarray, tolerance: float) -> Solution:
         """Minimise from each of the starting points and keep each star's lowest minimum."""

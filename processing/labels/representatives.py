@@ -10,7 +10,13 @@ from processing.labels.priors import AbundancePrior
 
 if TYPE_CHECKING:
     from processing.labels.model_file import LabelModel
+    from processing.labels.network import Network
 
+N_GUESSES = 200
+"""Model spectra among which each star's first guesses are sought."""
+N_STARTS = 2
+APART = 0.25
+"""Two starting points differ by at least this fraction of the range in a core label: giant against dwarf."""
 _GIANT_VMIC, _DWARF_VMIC = 1.6, 1.1
 """km/s, on either side of log g = 3.5."""
 
@@ -51,3 +57,37 @@ def core_labels(labels: tuple[str, ...]) -> np.ndarray:
     """Return the indices of the labels that shape the whole spectrum: all but [X/Fe] and vmic, or else all."""
     core = [i for i, name in enumerate(labels) if not name.endswith("_fe") and name != "vmic"]
     return np.array(core or range(len(labels)), int)
+
+
+def first_guesses(
+    network: Network, model: LabelModel, flux: np.ndarray, weight: np.ndarray, ratio: np.ndarray
+) -> list[np.ndarray]:
+    """Find the best of many model spectra for each star, and the best that are not near it.
+
+    Parameters
+    ----------
+    network : Network
+        The model's, at the resolution of the spectra.
+    model : LabelModel
+    flux, weight : ndarray, shape (n, n_pix)
+        Pseudo-normalised flux, and the inverse variance that it is fitted with.
+    ratio : ndarray, shape (n, n_pix)
+        What model spectra are multiplied by.
+
+    Returns
+    -------
+    list of ndarray, each shape (n, n_label)
+    """
+    labels = representative_labels(model, N_GUESSES)
+    lines = network.flux(labels) - 1.0
+    chi2 = (weight * ratio**2) @ np.square(lines).T
+    chi2 -= 2 * (weight * ratio * (flux - ratio)) @ lines.T
+    core = core_labels(model.labels)
+    place = labels[:, core] / (model.label_max - model.label_min)[core]
+    chosen = []
+    for _ in range(N_STARTS):
+        best = chi2.argmin(axis=1)
+        chosen.append(labels[best])
+        near = (np.abs(place[best][:, None] - place) < APART).all(axis=2)
+        chi2 = np.where(near, np.inf, chi2)
+    return chosen
