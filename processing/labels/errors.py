@@ -102,9 +102,9 @@ class Design:
             What the resampled flux was divided by.
         """
         inverse, gain = (array[i] for array in self._fitted)
-        before = np.divide(gain, continuum, out=np.zeros_like(gain), where=self.weight[i] > 0)
-        back = resampler.adjoint(before.T, good)
-        return np.asarray((back * variance[:, None]).T @ back + inverse @ self.prior[i] @ inverse.T)
+        over = np.divide(1.0, continuum, out=np.zeros(continuum.shape), where=self.weight[i] > 0)
+        back = resampler.adjoint((gain * over).T, good) * np.sqrt(variance)[:, None]
+        return np.asarray(back.T @ back + inverse @ self.prior[i] @ inverse.T)
 
 
 def inverse_root(fisher: np.ndarray) -> np.ndarray:

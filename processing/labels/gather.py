@@ -46,11 +46,10 @@ def gather(batch: Batch, labels: np.ndarray, shift: np.ndarray, converged: np.nd
 
 def _design(batch: Batch, rows: np.ndarray, labels: np.ndarray) -> Design:
     """Linearise the fits of some stars at their labels (n, n_label)."""
-    network, n = batch.emulator.network, labels.shape[1]
-    slopes = network.hidden(labels)[1].transpose(0, 2, 1).reshape(-1, network.n_unit) @ network.basis.T
+    n = labels.shape[1]
     # The last two: the red arm's own velocity, the correction's excess.
-    jacobian = np.empty((len(rows), n + 3, network.n_pix))
-    jacobian[:, :n] = slopes.reshape(len(rows), n, -1) * batch.ratio[rows, None]
+    jacobian = np.empty((len(rows), n + 3, batch.model.wave.size))
+    jacobian[:, :n] = batch.emulator.network.gradients(labels) * batch.ratio[rows, None]
     jacobian[:, n] = batch.emulator.velocity_derivative(batch.best[rows])
     jacobian[:, n + 1] = jacobian[:, n] * np.array([batch.red(i) for i in rows.tolist()])
     jacobian[:, n + 2] = batch.learned[rows]

@@ -109,7 +109,7 @@ def gradient_spectra(fit: LabelFit, model: LabelModel) -> GradientSpectra:
     if model.companion is not None and fit.poor_weight >= 0.5:
         model = model.companion
     comparison = _Comparison(model, _resolution(fit, model))
-    network = comparison.emulator.network.hidden(fit.values[None])[1][0].T @ comparison.emulator.network.basis.T
+    network = comparison.emulator.network.gradients(fit.values[None])[0]
     if not model.templates.names:
         return GradientSpectra(network, None, "")
     nearest = int(comparison.templates.nearest(fit.values[None], model.labels)[0][0])
@@ -149,8 +149,7 @@ class _Comparison:
         stop_if(cancelled)
         labels = np.array([star.values for star in stars])
         ivar = np.array([star.ivar for star in stars], np.float32)
-        slopes = self.emulator.network.hidden(labels)[1].transpose(0, 2, 1)
-        network = physical = slopes @ self.emulator.network.basis.T
+        network = physical = self.emulator.network.gradients(labels)
         plain = weighted = np.full(labels.shape, np.nan)
         distance = np.full(len(stars), np.nan)
         if self.templates.names:

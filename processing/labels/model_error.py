@@ -68,7 +68,7 @@ class Unseen:
         """
         distance = np.square((self.core - core) / WIDTHS).sum(axis=1)
         near = np.argsort(distance, kind="stable")[:NEIGHBOURS]
-        shifts = self.coefficients[near] @ (gain.astype(np.float32) @ self.basis.T).T
+        shifts = self.coefficients[near] @ (gain @ self.basis.T).T
         limit = CLIP * 1.4826 * np.median(np.abs(shifts), axis=0)
         shifts = np.clip(shifts, -limit, limit)
         given = np.zeros(len(gain))
@@ -107,6 +107,7 @@ class ModelError:
         names : tuple of str
         """
         core = np.array([labels[names.index(name)] for name in CORE])
+        gain = gain.astype(np.float32)  # as the residuals: twice as fast, and errors of errors are far larger
         emulation = self.synthetic.spread(gain, response, core)
         if self.real is None:
             return emulation

@@ -113,6 +113,11 @@ class Network:
         z, dz = self.hidden(labels)
         return z @ self.basis.T + self.offset, self.basis @ dz
 
+    def gradients(self, labels: np.ndarray) -> np.ndarray:
+        """Return the derivatives of spectra per unit of each label, shape (n, n_label, n_pix), float32."""
+        slopes = self.hidden(labels)[1].transpose(0, 2, 1).reshape(-1, self.n_unit)
+        return (slopes @ self.basis.T).reshape(-1, self.n_label, self.n_pix)
+
     def with_basis(self, basis: np.ndarray, offset: np.ndarray) -> Network:
         """Return this network with other spectra behind the bottleneck, for instance convolved or resampled ones."""
         return replace(self, basis=basis.astype(np.float32), offset=offset.astype(np.float32))

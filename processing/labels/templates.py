@@ -63,7 +63,8 @@ class Templates:
 
     def gradients(self, stars: np.ndarray | list[int] | slice = slice(None)) -> np.ndarray:
         """Return the gradient spectra of some stars, shape (n, n_label, n_pix), float32."""
-        return self.coefficients[stars] @ self.basis
+        chosen = self.coefficients[stars]
+        return (chosen.reshape(-1, len(self.basis)) @ self.basis).reshape(*chosen.shape[:2], -1)
 
     def nearest(self, labels: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Find the template nearest to each star (Eq. 4).

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,20 +97,18 @@ def rebinning_matrix(wave_in: np.ndarray, wave_out: np.ndarray) -> csr_array:
     share, first = _partial_sums(borders, targets)
     inside = (targets >= borders[0]) & (targets <= borders[-1])
     complete = inside[:-1] & inside[1:]
-    start, stop = first[:-1], first[1:] + _STENCIL - 1
-    count = np.where(complete, stop - start, 0)
+    moved = np.diff(first)
+    count = np.where(complete, moved + _STENCIL - 1, 0)
     starts = np.concatenate([[0], np.cumsum(count)])
     row = np.repeat(np.arange(wave_out.size), count)
-    column = np.arange(starts[-1]) - np.repeat(starts[:-1] - start, count)
-
-    def below(border: np.ndarray) -> np.ndarray:
-        """Part of each input pixel that lies below a border of its output pixel."""
-        place = column - first[border]
-        return np.where(
-            place < 0, 1.0, np.where(place < _STENCIL - 1, share[border, np.clip(place, 0, _STENCIL - 2)], 0)
-        )
-
-    data = (below(row + 1) - below(row)) * np.diff(borders)[column] / np.diff(targets)[row]
+    place = np.arange(starts[-1]) - np.repeat(starts[:-1], count)
+    column = place + np.repeat(first[:-1], count)
+    # Pixels before those that a border depends on lie below it fully, pixels after them not at all.
+    padded = np.pad(share, ((0, 0), (1, 1)), constant_values=((0, 0), (1.0, 0.0))).ravel()
+    width = _STENCIL + 1
+    lower = padded[row * width + np.minimum(place + 1, width - 1)]
+    upper = padded[(row + 1) * width + np.maximum(place + 1 - np.repeat(moved, count), 0)]
+    data = (upper - lower) * np.diff(borders)[column] / np.diff(targets)[row]
     return csr_array((data, column, starts), shape=(wave_out.size, wave_in.size))
 
 
@@ -127,10 +126,9 @@ def _partial_sums(borders: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray,
     first = np.clip(first, 0, borders.size - _STENCIL)
     points = borders[first + np.arange(_STENCIL)[:, None]]
     distance = targets - points
-    lagrange = np.empty(points.shape)
-    for k in range(_STENCIL):
-        others = np.arange(_STENCIL) != k
-        lagrange[k] = distance[others].prod(axis=0) / (points[k] - points[others]).prod(axis=0)
+    lagrange = np.ones(points.shape)
+    for k, other in permutations(range(_STENCIL), 2):
+        lagrange[k] *= distance[other] / (points[k] - points[other])
     return np.cumsum(lagrange[:0:-1], axis=0)[::-1].T, first
 
 
