@@ -48,6 +48,9 @@ class SourceSettings:
     trails: Literal["mask", "ignore"] = "mask"
     """Straight bright lines across the field, as satellites draw them: leave their spaxels out and say so, or take them
     for sky and stars."""
+    position_error: Literal["auto"] | float = "auto"
+    """Errors of the list's positions, star by star, arcsec along each axis: stars are moved to where their light is, as
+    far as it tells more than the list. "auto": measured on lonely stars; 0: no star is moved by itself."""
     detection_sigma: float = 5.0
     """Detection threshold on the white-light image when no list is given, in sigma of the background."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -60,3 +60,21 @@ def bin_images(cube: Layers, n_bin: int, progress: Progress, cancelled: CancelCh
             ivar = np.where(used, norm**2 / variance, 0.0)
         wave = float(np.average(cube.wave[start:stop], weights=weight))
         yield BinImage(np.where(used, flux, 0.0), ivar, wave)
+
+
+def merge_bins(images: Sequence[BinImage], n: int) -> list[BinImage]:
+    """Return at most `n` images: the means of neighbouring bins, weighted by their typical inverse variance."""
+    edges = np.unique(np.linspace(0, len(images), min(n, len(images)) + 1).astype(int))
+    merged = []
+    for start, stop in pairwise(edges.tolist()):
+        some = images[start:stop]
+        used = np.all([image.ivar > 0 for image in some], axis=0)
+        if not used.any():
+            continue
+        weight = np.array([np.median(image.ivar[used]) for image in some])
+        weight /= weight.sum()
+        flux, variance = np.zeros(used.shape), np.ones(used.shape)
+        flux[used] = sum(w * image.flux[used] for w, image in zip(weight, some, strict=True))
+        variance[used] = sum(w**2 / image.ivar[used] for w, image in zip(weight, some, strict=True))
+        merged.append(BinImage(flux, used / variance, float(weight @ [image.wave for image in some])))
+    return merged

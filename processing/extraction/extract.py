@@ -13,19 +13,21 @@ from processing.extraction.advice import residual_notes
 from processing.extraction.aperture import ApertureField, sum_apertures
 from processing.extraction.automatic import is_narrow, require_profile, settle
 from processing.extraction.background import sky_patch
+from processing.extraction.bins import BinImage, bin_images, merge_bins
 from processing.extraction.covariance import neighbour_correlations
 from processing.extraction.defects import Unspoilt, find_saturated
 from processing.extraction.layer_model import Layers, StarField, Unresolved
 from processing.extraction.passbands import BandImage, band_image, choose_passband
+from processing.extraction.positions import N_WIDE, Places, find_places
 from processing.extraction.psf import PsfModel
 from processing.extraction.psf_fit import WIDEST, core_radius, fit_psf
-from processing.extraction.register import Registration, register
+from processing.extraction.register import DEFAULT_SCALE, Registration, register
 from processing.extraction.second_pass import PREFIX, FirstCheckpoint, missed_stars, with_new_stars
 from processing.extraction.solve import Solution, solve_cube
 from processing.extraction.sources import FieldImage, SourceTable, field_image, require_stars, select_sources
 from processing.extraction.trails import TOUCHES, find_trail
 from processing.progress import CancelCheck, Progress, ignore, never, part, stop_if
-from processing.settings import PsfSettings, Settings, SolveSettings
+from processing.settings import PsfSettings, Settings
 from processing.spectrum import MetaValue, StarSpectrum
 
 if TYPE_CHECKING:
@@ -161,32 +163,50 @@ def _extract(
     left = np.flatnonzero(np.isin(sources.status, ("faint", "confused")) & (sources.flux_predicted > 0))
     unresolved = Unresolved(sources.x[left], sources.y[left], sources.flux_predicted[left]) if left.size else None
     workers = settings.workers or min(2, os.cpu_count() or 1)
+    scale = cube.pixel_scale if np.isfinite(cube.pixel_scale) else DEFAULT_SCALE
     block = checkpoint.load("psf") if checkpoint is not None else None
     if block is None:
         single = sources.extracted[modelled] & ~sources.multistar[modelled]
         snr = np.where(single, sources.snr_predicted[modelled], np.nan)
+        flux = sources.flux_predicted[modelled]
         fwhm = settings.psf.fwhm or registration.fwhm
 
-        def fit(solve: SolveSettings, share: Progress, choices: PsfSettings = settings.psf) -> PsfModel:
+        images = list(bin_images(layers, settings.psf.bins, part(progress, 0.15, 0.25), cancelled))
+        wide = merge_bins(images, N_WIDE)
+
+        def fit(bins: list[BinImage], places: Places, choices: PsfSettings, share: Progress) -> PsfModel:
+            telling = np.where(places.refused, np.nan, snr)
             return fit_psf(
-                layers, x, y, snr, fwhm, choices, flux=sources.flux_predicted[modelled], solve=solve,
-                unresolved=unresolved, workers=workers, progress=share, cancelled=cancelled,
+                layers, x + places.dx, y + places.dy, telling, fwhm, choices, flux=flux, solve=solve,
+                unresolved=unresolved, images=bins, workers=workers, progress=share, cancelled=cancelled,
             )  # fmt: skip
 
-        solve = settings.solve
+        solve, profile, places = settings.solve, replace(settings.psf, residual=False), Places.of_list(x.size)
         if solve.sky == "slices":  # so fine that it would take up the PSF's wings
             solve = replace(solve, sky="patches")
-        psf = fit(solve, part(progress, 0.15, 0.35))
+        psf = fit(wide, places, profile, part(progress, 0.25, 0.28))
         band, wave = _band(cube, overview, image)
-        profile = replace(psf, residual=None)
-        side = solve.sky_patch if first else sky_patch(x, y, band, profile, wave, solve.sky_patch)
-        if side != solve.sky_patch and solve.sky == "patches":  # a galaxy must not pass for a part of the PSF
+        side = solve.sky_patch if first else sky_patch(x, y, band, psf, wave, solve.sky_patch)
+        bent = side != solve.sky_patch and solve.sky == "patches"
+        if bent:
             solve = replace(solve, sky_patch=side)
-            psf = fit(solve, part(progress, 0.35, 0.4), replace(settings.psf, residual=False))
-        block = psf.to_arrays() | {"sky_patch": np.array(solve.sky_patch)}
+            psf = fit(wide, places, profile, part(progress, 0.28, 0.3))
+        error, radius = settings.sources.position_error, core_radius(settings.psf, fwhm, cube.shape[1:])
+        if error != 0.0 and psf.n_stars > 0:
+            places = find_places(
+                wide, psf, x, y, flux, sources.extracted[modelled], single, solve, radius,
+                scatter=None if error == "auto" else error / scale, unresolved=unresolved, workers=workers,
+                cancelled=cancelled,
+            )  # fmt: skip
+        # A galaxy must not pass for a part of the PSF.
+        psf = fit(images, places, profile if bent else settings.psf, part(progress, 0.3, 0.4))
+        block = psf.to_arrays() | places.to_arrays() | {"sky_patch": np.array(solve.sky_patch)}
         if checkpoint is not None:
             checkpoint.save("psf", block)
     psf, solve = PsfModel.from_arrays(block), replace(settings.solve, sky_patch=int(block["sky_patch"]))
+    places = Places.from_arrays(block) if "dx" in block else Places.of_list(x.size)
+    x, y = x + places.dx, y + places.dy
+    sources, place_notes = places.flag(sources, modelled, scale)
     radius = core_radius(settings.psf, float(np.max(psf.fwhm(cube.wave))), cube.shape[1:])
     if settings.extraction.method == "aperture":
         few = ApertureField(x, y, psf, cube.shape[1:], settings.extraction)
@@ -210,7 +230,7 @@ def _extract(
     notes = [seen.note] if seen.note else []
     if new.any():
         notes.append(f"{new.sum()} stars were found that the list lacks; their names begin with {PREFIX}.")
-    notes += [*registration.notes, *field_notes, *_notes(sources, psf, spectra, settings)]
+    notes += [*registration.notes, *field_notes, *place_notes, *_notes(sources, psf, spectra, settings)]
     return Extraction(spectra, sources, psf, registration, solution.residual, tuple(notes))
 
 

@@ -58,6 +58,7 @@ def fit_psf(
     flux: np.ndarray | None = None,
     solve: SolveSettings | None = None,
     unresolved: Unresolved | None = None,
+    images: list[BinImage] | None = None,
     workers: int = 1,
     progress: Progress = ignore,
     cancelled: CancelCheck = never,
@@ -82,6 +83,8 @@ def fit_psf(
         Sky and far wings as the solve will have them.
     unresolved : Unresolved, optional
         Stars that are not in `x`, `y` but shine.
+    images : list of BinImage, optional
+        The means of `settings.bins` wavelength bins; made here if not given.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def fit_psf(
         With no usable bin, the round first guess.
     """
     solve, profile = solve or WIDE.solve, profile_of(settings)
-    images = list(bin_images(cube, settings.bins, progress, cancelled))
+    images = images or list(bin_images(cube, settings.bins, progress, cancelled))
     if not images:
         return constant_psf(profile, fwhm, settings.beta, cube.wave, float(x.mean()), float(y.mean()))
     flux = np.zeros(x.size) if flux is None else np.maximum(np.nan_to_num(flux), 0.0)
@@ -250,7 +253,7 @@ class _BinFitter:
             theta, ivar = model.parameters(image.wave), image.ivar[pixels]
             problem = Projection(self.scene, pixels, image.flux[pixels], theta)
             state = problem.state(theta, ivar)
-            weight = _forgiving_weights(state, pixels, ivar, float(model.fwhm(image.wave)))
+            weight = forgiving_weights(state, pixels, ivar, float(model.fwhm(image.wave)))
             normal, right = problem.beside(problem.state(theta, weight), knots)
             return {"normal": normal, "right": right}
 
@@ -283,7 +286,7 @@ def _robust_weights(state: State, data: np.ndarray, ivar: np.ndarray) -> np.ndar
     return np.where(chi < limit, weight, 0.0)
 
 
-def _forgiving_weights(state: State, pixels: np.ndarray, ivar: np.ndarray, fwhm: float) -> np.ndarray:
+def forgiving_weights(state: State, pixels: np.ndarray, ivar: np.ndarray, fwhm: float) -> np.ndarray:
     """Return weights that leave out what no error of a star's profile can explain.
 
     A pixel is left out where its residual exceeds half the brightest light of stars within one FWHM.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +54,8 @@ class SourceTable:
         True where the spectrum is that of several merged stars.
     edge_dist : ndarray
         Distance from the nearest spaxel without data, spaxels; 0 outside the field.
+    dx, dy : ndarray, optional
+        How far (x, y) is from the list's registered position, spaxels: 0 where the light tells no more than the list.
     """
 
     star_id: np.ndarray
@@ -68,6 +70,13 @@ class SourceTable:
     snr_predicted: np.ndarray
     multistar: np.ndarray
     edge_dist: np.ndarray
+    dx: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    dy: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        for name in ("dx", "dy"):
+            if getattr(self, name).size == 0:
+                object.__setattr__(self, name, np.zeros(self.x.size))
 
     @property
     def extracted(self) -> np.ndarray:

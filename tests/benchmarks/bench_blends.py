@@ -4,7 +4,8 @@ Pairs of 0.3 to 2 FWHM and magnitude differences of 0 to 3 lie in a grid, 36 spa
 magnitude among them. The simulator's PSF, noise (correlated by resampling) and sky lines are its own. The same few
 spectra are used throughout, 250 km/s apart, so that one star's lines cannot pass for the other's. Measured are the flux
 of the fainter star over its true one, and the correlation of its lines (the spectrum over its running median) with the
-true ones; the single stars show what noise allows. Prints a table and draws a figure.
+true ones; the single stars show what noise allows. Fluxes are fitted at the list's positions and at each star's own;
+the noise is the median formal error. Prints a table and draws a figure.
 """
 
 # ruff: noqa: E402 -- the path is set before the program is imported
@@ -37,7 +38,8 @@ SEPARATIONS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, np.inf)
 DIFFERENCES = (0.0, 1.0, 2.0, 3.0)
 BRIGHT = 16.5
 CELL = 36
-SHAPES = ("PSF fit", "Aperture")
+WAYS = {"PSF fit": 1, "Aperture": 2}
+"""What is drawn, and where it is in the table."""
 VELOCITIES = (-150.0, 100.0)
 """Of the brighter and the fainter star, km/s."""
 COLOURS = ("#1a66c2", "#00705a", "#c94f00", "#8c3fa8")
@@ -96,16 +98,33 @@ def measure(folder, layers, repeats, position_error):
     wrong = position_error / 3600.0 * rng.standard_normal((2, n))
     listed = dataclasses.replace(truth, ra=ra + wrong[0] / np.cos(np.radians(dec)), dec=dec + wrong[1])
     write_star_list(listed, folder / "stars.csv")
-    settings = from_dict({"sources": {"merge_radius": 0.2, "confusion_density": 9.0}, "psf": {"bins": 12}})
+    settings = [
+        from_dict({
+            "sources": {"merge_radius": 0.2, "confusion_density": 9.0, "position_error": error}, "psf": {"bins": 12}
+        })
+        for error in (0.0, "auto")
+    ]  # fmt: skip
     with MuseCube.open(folder / "cube.fits") as cube:
-        result = extract(cube, read_star_list(folder / "stars.csv"), settings)
-        fitted = {star.star_id: star for star in result.spectra}
+        results = [extract(cube, read_star_list(folder / "stars.csv"), choice) for choice in settings]
+        as_listed, moved = ({star.star_id: star for star in result.spectra} for result in results)
         radius, ring = 0.75 * fwhm, (2.8 * fwhm, 3.9 * fwhm)
         plain = {str(truth.star_id[i]): cube.aperture(x[i], y[i], radius, ring) for i in rows}
     singles = [i for i, (separation, _) in zip(rows, kinds, strict=True) if np.isinf(separation)]
     lost = np.median([ratio(truth, i, plain[str(truth.star_id[i])]) for i in singles])
     whole = {name: dataclasses.replace(s, flux=s.flux / lost, ivar=s.ivar * lost**2) for name, s in plain.items()}
-    return truth, [(i, *kind) for i, kind in zip(rows, kinds, strict=True)], (fitted, whole)
+    report(results, truth, field.pixel_scale)
+    return truth, [(i, *kind) for i, kind in zip(rows, kinds, strict=True)], (as_listed, moved, whole)
+
+
+def report(results, truth, scale) -> None:
+    """Print the width of the PSF, and how far the bright stars are from their places, at both kinds of positions."""
+    bright = truth.mag == BRIGHT
+    for result in results:
+        table, middle = result.sources, 0.5 * (truth.wave[0] + truth.wave[-1])
+        away = np.stack([table.x - truth.x, table.y - truth.y])[:, bright]
+        away = 1.4826 * np.median(np.abs(away - np.median(away, axis=1, keepdims=True)))
+        print(f"FWHM {float(result.psf.fwhm(middle)):.4f} spaxels, bright stars within {1000 * away * scale:.1f} mas.")
+    print(*[note for note in results[1].notes if "positions scatter" in note])
 
 
 def choose_types(library, wave, n):
@@ -122,6 +141,12 @@ def ratio(truth, i, star) -> float:
     return float((star.flux[good] * truth.flux[i, good]).sum() / (truth.flux[i, good] ** 2).sum())
 
 
+def noise(truth, i, star) -> float:
+    """Return the formal error of `ratio`."""
+    good = star.good
+    return float(np.sqrt((truth.flux[i, good] ** 2 / star.ivar[good]).sum()) / (truth.flux[i, good] ** 2).sum())
+
+
 def correlation(truth, i, star) -> float:
     """Return the correlation of the lines with the true ones."""
     good = star.good
@@ -134,7 +159,7 @@ def correlation(truth, i, star) -> float:
 
 
 def summary(truth, kinds, found):
-    """Return {difference: {separation: [(flux error, correlation) by PSF fit, in aperture]}}, medians."""
+    """Return {difference: {separation: [(flux error, correlation, noise) for each way]}}, medians."""
     table = {}
     for difference in DIFFERENCES:
         table[difference] = {}
@@ -143,20 +168,25 @@ def summary(truth, kinds, found):
             values = []
             for spectra_by_name in found:
                 stars = [(i, spectra_by_name.get(str(truth.star_id[i]))) for i in rows]
-                got = [(abs(ratio(truth, i, s) - 1), correlation(truth, i, s)) for i, s in stars if s is not None]
-                values.append(np.median(got, axis=0) if got else np.full(2, np.nan))
+                got = [
+                    (abs(ratio(truth, i, s) - 1), correlation(truth, i, s), noise(truth, i, s))
+                    for i, s in stars
+                    if s is not None
+                ]
+                values.append(np.median(got, axis=0) if got else np.full(3, np.nan))
             table[difference][separation] = values
     return table
 
 
 def write(table) -> None:
-    print("fainter star               PSF fit                aperture")
-    print("dmag   apart/FWHM   |flux error|   lines   |flux error|   lines")
+    print("fainter star            at the list's positions        at each star's own             aperture")
+    print("dmag   apart/FWHM   |flux error|   lines   |flux error|   lines    noise   |flux error|   lines")
     for difference, by_separation in table.items():
-        for separation, values in by_separation.items():
+        for separation, (listed, moved, aperture) in by_separation.items():
             apart = "single" if np.isinf(separation) else f"{separation:.1f}"
-            numbers = "   ".join(f"{100 * flux:10.2f} %  {lines:6.3f}" for flux, lines in values)
-            print(f"{difference:4.0f}   {apart:>10s}   {numbers}")
+            numbers = [f"{100 * flux:10.2f} %  {lines:6.3f}" for flux, lines, _ in (listed, moved, aperture)]
+            numbers[1] += f"   {100 * moved[2]:4.2f} %"
+            print(f"{difference:4.0f}   {apart:>10s}   {'   '.join(numbers)}")
 
 
 def draw(table, path) -> None:
@@ -168,14 +198,14 @@ def draw(table, path) -> None:
     apart = np.array(SEPARATIONS[:-1])
     for difference, colour in zip(DIFFERENCES, COLOURS, strict=True):
         values = np.array([table[difference][s] for s in SEPARATIONS])  # (separation, way, quantity)
-        for way in (0, 1):
+        for way, which in enumerate(WAYS.values()):
             for quantity in (0, 1):
                 ax = axes[quantity, way]
                 ax.plot(
-                    apart, values[:-1, way, quantity], "o-", ms=4, lw=1.2, color=colour, label=f"{difference:.0f} mag"
+                    apart, values[:-1, which, quantity], "o-", ms=4, lw=1.2, color=colour, label=f"{difference:.0f} mag"
                 )
-                ax.axhline(values[-1, way, quantity], color=colour, lw=0.8, ls=":")
-    for way, title in enumerate(SHAPES):
+                ax.axhline(values[-1, which, quantity], color=colour, lw=0.8, ls=":")
+    for way, title in enumerate(WAYS):
         axes[0, way].set_title(title, fontsize=11)
         axes[0, way].set_yscale("log")
         axes[1, way].set_xlabel("Separation / FWHM")
