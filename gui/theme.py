@@ -177,6 +177,7 @@ QSlider::handle:horizontal:disabled { border-color: $line; }
 QProgressBar { background: $line; border: none; border-radius: 3px; max-height: 6px; min-height: 6px; }
 QProgressBar::chunk { background: $accent; border-radius: 3px; }
 QFrame#notice { background: $panel; border: 1px solid $line; border-radius: 8px; }
+QTabBar { qproperty-drawBase: 0; }
 QTabBar::tab { background: transparent; color: $muted; padding: 4px 12px; border: none; }
 QTabBar::tab:selected { color: $text; font-weight: 600; border-bottom: 2px solid $accent; }
 QCheckBox { spacing: 8px; }

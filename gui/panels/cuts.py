@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QSize, Qt, Signal, Slot
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -36,6 +37,7 @@ COLUMNS = (
     ("Fail it", "Stars of the whole catalogue that fail it"),
     ("No value", "Those of them without a number that it needs"),
 )  # fmt: skip
+ADD = "Add a cut …"
 HINT = "Double-click on the last row to add a cut"
 OWN = "Own cuts"
 SUFFIXES = "Cut list (*.toml);;FITS (*.fits);;ECSV (*.ecsv);;CSV (*.csv);;VOTable (*.vot)"
@@ -57,6 +59,7 @@ class CutsPanel(Panel):
         )
         self._document, self._selection, self._notifications = document, selection, notifications
         self.cuts: tuple[str, ...] = ()
+        self._muted = QColor()
         self.kept: Kept | None = None
         self._build()
         document.results_changed.connect(self._on_results)
@@ -94,7 +97,9 @@ class CutsPanel(Panel):
         column.addWidget(self.said)
 
     def set_theme(self, theme: Theme) -> None:
-        """Take on the rhythm of the theme's typeface."""
+        """Take on the rhythm of the theme's typeface, and its colour for what is not there yet."""
+        self._muted = QColor(theme.muted)
+        self._write()
         self.table.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 8)
 
     @Slot()
@@ -131,7 +136,7 @@ class CutsPanel(Panel):
     def _write(self) -> None:
         self.table.blockSignals(True)
         self.table.setRowCount(len(self.cuts) + 1)
-        for row, text in enumerate((*self.cuts, "")):
+        for row, text in enumerate((*self.cuts, ADD)):
             cells = [text, "", "", "", ""]
             if self.kept is not None and row < len(self.kept.steps):
                 step = self.kept.steps[row]
@@ -142,13 +147,17 @@ class CutsPanel(Panel):
                 if column:
                     item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
                 else:
-                    item.setToolTip(cell or COLUMNS[0][1])
+                    item.setToolTip(cell if row < len(self.cuts) else COLUMNS[0][1])
+                if row == len(self.cuts):
+                    item.setForeground(self._muted)
                 self.table.setItem(row, column, item)
         self.table.blockSignals(False)
 
     @Slot(QTableWidgetItem)
     def _on_edited(self, item: QTableWidgetItem) -> None:
         cuts = [*self.cuts, ""]
+        if item.text() == ADD:  # looked at, and left
+            return
         cuts[item.row()] = item.text().strip()
         self.presets.setCurrentText(OWN)
         self.set_cuts(tuple(text for text in cuts if text))

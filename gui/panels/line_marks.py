@@ -110,14 +110,15 @@ class Marks(pg.GraphicsObject):
         painter.resetTransform()
         painter.setFont(self._font)
         size = QFontMetricsF(self._font).height()
-        for n, named in self.in_sight():
-            x = transform.map(QPointF(self.places[n], view.top())).x()
-            painter.setPen(self._pen)
+        shown = [(n, named, transform.map(QPointF(self.places[n], 0.0)).x()) for n, named in self.in_sight()]
+        painter.setPen(self._pen)
+        for _, _, x in shown:
             painter.drawLine(QPointF(x, low), QPointF(x, high))
+        painter.setPen(self._colour)
+        for n, named, x in shown:
             if named:
                 name = QRectF(x + 1, low + self._height * (high - low), self._widths[n] - 1, size)
                 painter.fillRect(name, self._fill)
-                painter.setPen(self._colour)
                 painter.drawText(name, Qt.AlignmentFlag.AlignCenter, self._names[n])
         painter.restore()
 

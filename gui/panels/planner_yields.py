@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor
 
 from gui.panels.planner_canvas import LogAxis, PlannerPlot, Scene, TimeAxis
 from gui.panels.planner_table import curve_pen
+from gui.panels.plot_items import set_legend_colour
 from gui.theme import Theme
 from processing.labels.names import LABELS
 from processing.planning import formulas, report
@@ -141,7 +142,7 @@ class CutsPlot(PlannerPlot):
         """Draw the words in the theme's colours."""
         self.hint.setColor(QColor(theme.muted))
         self.hint.setFont(self.font())
-        self.legend.setLabelTextColor(theme.text)
+        set_legend_colour(self.legend, theme.text)
 
     def draw(self, scene: Scene) -> None:
         """Draw a symbol per label and cut."""

@@ -124,6 +124,13 @@ def point_at(box: pg.ViewBox, place: QPointF, x: np.ndarray, y: np.ndarray) -> i
     return nearest if distance[nearest] <= REACH else None
 
 
+def set_legend_colour(legend: pg.LegendItem, colour: str) -> None:
+    """Write a legend in a colour, what stands in it already too."""
+    legend.setLabelTextColor(colour)
+    for _, label in legend.items:
+        label.setText(label.text, color=colour)
+
+
 def style_plot(plot: pg.PlotItem, theme: Theme, font: QFont) -> None:
     """Give a plot the theme's colours: thin axes left and below, small figures, no frame."""
     for side in ("left", "bottom"):

@@ -102,7 +102,7 @@ class RefitDialog(QDialog):
         spin = QDoubleSpinBox(decimals=info.decimals, minimum=-20.0, maximum=50000.0)
         spin.setSingleStep(50.0 if name == "teff" else 0.1)
         spin.setValue(value)
-        spin.setSuffix(f" {info.unit}" if info.unit not in ("", "dex") else "")
+        spin.setSuffix({"K": " K", "km / s": " km/s"}.get(info.unit, ""))
         spin.setAccessibleName(f"Value of {info.symbol}")
         spin.setFixedWidth(14 * GRID)
         spin.setAlignment(Qt.AlignmentFlag.AlignRight)

@@ -17,7 +17,7 @@ from gui.jobs import JobRunner
 from gui.notifications import Notifications
 from gui.panels.label_list import LabelList, number, title_of, tool_button
 from gui.panels.panel import Elided, EmptyState, Panel
-from gui.panels.plot_items import faded, style_plot
+from gui.panels.plot_items import faded, set_legend_colour, style_plot
 from gui.theme import GRID, Theme, ThemeManager
 from processing.catalogue.terms import QUANTITIES
 
@@ -111,7 +111,7 @@ class RepeatsPanel(Panel):
         self.bars.setOpts(brush=faded(theme.accent, 0.45), pen=pg.mkPen(None))
         self.right.setPen(pg.mkPen(theme.muted, width=1.4))
         self.scaled.setPen(pg.mkPen(theme.fit, width=1.4, style=Qt.PenStyle.DashLine))
-        self.legend.setLabelTextColor(theme.text)
+        set_legend_colour(self.legend, theme.text)
         style_plot(self.view.getPlotItem(), theme, self.themes.small_font)
         self.table.set_theme(theme)
 

@@ -12,6 +12,7 @@ from PySide6.QtGui import QFont
 
 from gui.panels.line_marks import LineMarks
 from gui.panels.plot_items import Bands, ErrorBand, bands_of, faded
+from gui.panels.residual_scale import ResidualScale
 from gui.panels.several import STEP, Several
 from gui.panels.spectrum_plots import SpectrumPlots
 from gui.theme import Theme
@@ -38,6 +39,7 @@ class SpectrumCanvas(SpectrumPlots):
             pg.PlotDataItem(connect="finite", antialias=True) for _ in range(3)
         )
         self.zero = pg.InfiniteLine(pos=0, angle=0)
+        self.scale = ResidualScale(self.residual)
         self.marker = pg.InfiniteLine(
             pos=0, angle=90, movable=True, label="{value:.2f} Å", labelOpts={"position": 0.05, "movable": False}
         )
@@ -78,6 +80,7 @@ class SpectrumCanvas(SpectrumPlots):
         for line in self.band.lines:
             line.setPen(pg.mkPen(theme.accent, width=1.4))
         self.lines.set_theme(theme, font)
+        self.scale.set_theme(theme, font)
         self.several.set_theme(theme, font)
 
     def draw_observed(self, shown: ShownSpectrum) -> None:
@@ -109,6 +112,7 @@ class SpectrumCanvas(SpectrumPlots):
         self.error.set_data(wave, fit.flux - error, fit.flux + error)
         self.fit_curve.setData(wave, np.asarray(fit.best, float))
         self.sigma_curve.setData(wave, deviations(fit))
+        self.scale.show(fit.error_scale)
         whole = np.asarray(spectrum.wave)
         masked = bands_of(wave, ~used)
         masked += [(float(whole[0]), float(wave[0])), (float(wave[-1]), float(whole[-1]))]  # beyond the model

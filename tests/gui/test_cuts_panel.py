@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gui.main_window import MainWindow
+from gui.panels.cuts import ADD
 from processing.catalogue.cuts import apply_cuts, read_cuts
 from processing.catalogue.export import read_catalogue
 
@@ -18,7 +19,9 @@ def test_conditions_are_edited_and_counted(finished: MainWindow) -> None:
     panel, catalogue = finished.workspaces.cuts, finished.document.catalogue
     finished.actions_by_id["cuts"].trigger()
     assert panel.isVisible()
-    assert cells(finished, 0) == ["", "", "", "", ""]
+    assert cells(finished, 0) == [ADD, "", "", "", ""]
+    panel.table.item(0, 0).setText("")  # looked at, and left
+    assert panel.cuts == ()
     panel.table.item(0, 0).setText("teff > 4600")
     panel.table.item(1, 0).setText('quality == "good" and rv < 35')
     steps = apply_cuts(catalogue.table, panel.cuts).steps
@@ -27,6 +30,7 @@ def test_conditions_are_edited_and_counted(finished: MainWindow) -> None:
         assert cells(finished, row)[1:] == [str(n) for n in (step.removed, step.left, step.alone, step.missing)]
     assert f"{steps[-1].left} of {len(catalogue)} stars pass" in panel.said.text()
     panel.mark.click()
+    assert cells(finished, 2) == [ADD, "", "", "", ""]
     kept = catalogue.table["stellar_id"][apply_cuts(catalogue.table, panel.cuts).kept]
     assert finished.selection.chosen == tuple(map(str, kept))
     panel.table.item(0, 0).setText("")
