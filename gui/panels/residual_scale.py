@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 
 import pyqtgraph as pg
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QObject, Qt, Slot
 from PySide6.QtGui import QFont
 
 from gui.panels.plot_items import faded
 from gui.theme import Theme
 
+LOW = 56.0
+"""Height of a plot, in pixels, that is left to the residuals alone."""
 RIGHT = 0.1
 """Factors this close to 1 call for no lines."""
 
 
-class ResidualScale:
-    """Dashed lines at the rescaled error, and a sentence at the upper edge."""
+class ResidualScale(QObject):
+    """Dashed lines at the rescaled error, and a sentence above: shorter, or only a tooltip, where room is scarce."""
 
     def __init__(self, plot: pg.PlotItem) -> None:
+        super().__init__()
         self._plot = plot
         self.lines = tuple(pg.InfiniteLine(angle=0) for _ in range(2))
         for line in self.lines:
@@ -27,6 +30,8 @@ class ResidualScale:
         self.text = pg.TextItem(anchor=(0, 0))
         self.text.setParentItem(plot.getViewBox())
         self.text.setPos(6, 0)
+        self._sentences = ("", "")
+        plot.getViewBox().sigResized.connect(self.fit)
         self.show(math.nan)
 
     def set_theme(self, theme: Theme, font: QFont) -> None:
@@ -35,6 +40,7 @@ class ResidualScale:
             line.setPen(pg.mkPen(theme.fit, width=1, style=Qt.PenStyle.DashLine))
         self.text.setColor(theme.text)
         self.text.setFont(font)
+        self.fit()
         self.text.fill = pg.mkBrush(faded(theme.panel, 0.8))
 
     def show(self, scale: float) -> None:
@@ -50,9 +56,23 @@ class ResidualScale:
             line.setVisible(wrong)
             if wrong:
                 line.setPos(side * scale)
-        text = "Residual over the pipeline's error"
+        text = "Residual over the pipeline's error" if math.isfinite(scale) else ""
+        short = text
         if wrong:
             amount = f"{scale:.1f} times too small" if scale > 1 else f"{1 / scale:.1f} times too large"
             text += f", which is {amount} (dashed: the rescaled one)"
-        self.text.setText(text)
-        self.text.setVisible(math.isfinite(scale))
+            short = f"Errors {amount}"
+        self._sentences = (text, short)
+        self._plot.setToolTip(text)
+        self.fit()
+
+    @Slot()
+    def fit(self) -> None:
+        """Say as much as there is room for."""
+        box = self._plot.getViewBox()
+        for text in self._sentences:
+            self.text.setText(text)
+            fits = 6 + self.text.boundingRect().width() <= box.width()
+            if fits:
+                break
+        self.text.setVisible(bool(text) and fits and box.height() >= LOW)
