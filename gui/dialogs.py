@@ -161,7 +161,8 @@ class RunDialog(QDialog):
         width, height = self.minimumWidth(), self.sizeHint().height()
         if unfolded:
             wanted, given = self.choices.sizeHint(), self.folded.sizeHint()
-            width = max(width, wanted.width() + 6 * GRID)  # and the margins
+            bar = self.folded.verticalScrollBar().sizeHint().width()
+            width = max(width, wanted.width() + bar + 6 * GRID)  # and the margins
             height += wanted.height() - given.height()
         x = self.x() + (self.width() - width) // 2
         self.resize(min(width, room.width() - 2 * GRID), min(height, room.height() - 5 * GRID))

@@ -26,7 +26,7 @@ from processing.labels.refit import Range, Recipe
 if TYPE_CHECKING:
     from processing.labels.fit import LabelFit
 
-COLUMNS = 2
+COLUMNS = 3
 
 
 class RefitDialog(QDialog):
@@ -66,7 +66,8 @@ class RefitDialog(QDialog):
         rows = -(-len(fit.labels) // COLUMNS)
         for n, (name, value) in enumerate(zip(fit.labels, fit.values.tolist(), strict=True)):
             self._add_label(grid, n % rows, 3 * (n // rows), name, held.get(name, value), name in held)
-        grid.setColumnMinimumWidth(2, 2 * GRID)
+        for gap in range(2, 3 * COLUMNS - 1, 3):
+            grid.setColumnMinimumWidth(gap, 2 * GRID)
         count = f"{len(masks)} mask{'s' * (len(masks) != 1)} of yours" if masks else "no masks of yours"
         note = QLabel(
             f"With {count}. Labels that are ticked keep the value beside them; the others are fitted. The run's fit "
