@@ -70,16 +70,22 @@ class Design:
         return _inverse(fisher + self.prior)[:, : self.kept, : self.kept]
 
     @cached_property
-    def _fitted(self) -> tuple[np.ndarray, np.ndarray]:
-        """A^-1 with A = J^T W J + P, (n, kept, n_par), and `gain`."""
+    def _fitted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A^-1 with A = J^T W J + P, (n, kept, n_par), `gain` and `response`."""
         weighted = self.jacobian * self.weight[:, None]
-        inverse = _inverse(weighted @ self.jacobian.transpose(0, 2, 1) + self.prior)[:, : self.kept]
-        return inverse, inverse @ weighted
+        fisher = weighted @ self.jacobian.transpose(0, 2, 1)
+        inverse = _inverse(fisher + self.prior)[:, : self.kept]
+        return inverse, inverse @ weighted, inverse @ fisher[:, :, : self.kept]
 
     @property
     def gain(self) -> np.ndarray:
         """A^-1 J^T W: what small changes of the spectra do to the parameters, shape (n, kept, n_pix)."""
         return self._fitted[1]
+
+    @property
+    def response(self) -> np.ndarray:
+        """A^-1 J^T W J: what shifts of the true parameters do to the fitted ones, shape (n, kept, kept)."""
+        return self._fitted[2]
 
     def propagated(
         self, i: int, resampler: Resampler, good: np.ndarray, variance: np.ndarray, continuum: np.ndarray
@@ -101,7 +107,7 @@ class Design:
         continuum : ndarray, shape (n_pix,)
             What the resampled flux was divided by.
         """
-        inverse, gain = (array[i] for array in self._fitted)
+        inverse, gain = self._fitted[0][i], self.gain[i]
         over = np.divide(1.0, continuum, out=np.zeros(continuum.shape), where=self.weight[i] > 0)
         back = resampler.adjoint((gain * over).T, good) * np.sqrt(variance)[:, None]
         return np.asarray(back.T @ back + inverse @ self.prior[i] @ inverse.T)

@@ -71,9 +71,8 @@ def _covariances(
     scaled = design.propagated(k, resampler, good, variance * noise**2, prepared.continuum[i])
     if batch.error is None:
         return scaled, None
-    gain, n_par = design.gain[k], len(scaled)
-    response = gain @ design.jacobian[k, :n_par].T
-    return scaled, batch.error.covariance(gain * batch.ratio[i], response, labels, batch.model.labels)
+    gain = design.gain[k] * batch.ratio[i]
+    return scaled, batch.error.covariance(gain, design.response[k], labels, batch.model.labels)
 
 
 def _result(

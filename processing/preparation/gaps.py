@@ -20,6 +20,10 @@ def full_coverage(model: LabelModel) -> np.ndarray:
     return ~(inside(air, DICHROIC_BAND) & model.masks_dichroic)
 
 
+_AT_ONCE = 32
+"""Stars side by side: what is worked out of them fits the processor's cache."""
+
+
 def continuum_ratio(prepared: Prepared, best: np.ndarray, model: LabelModel) -> np.ndarray:
     """By how much gaps and missing ends change the pseudo-normalised flux of stars like these.
 
@@ -39,10 +43,19 @@ def continuum_ratio(prepared: Prepared, best: np.ndarray, model: LabelModel) -> 
     -------
     ndarray, shape (n, n_pix), float32
     """
+    ratio = np.empty(best.shape, np.float32)
+    for start in range(0, len(best), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        flux = prepared.flux[rows] * prepared.continuum[rows]
+        ratio[rows] = _ratio(flux, prepared.weight[rows], best[rows], model)
+    return ratio
+
+
+def _ratio(flux: np.ndarray, weight: np.ndarray, best: np.ndarray, model: LabelModel) -> np.ndarray:
+    """`continuum_ratio` of some stars' fluxes (n, n_pix)."""
     operator, wave = model.continuum, model.wave
-    weight = prepared.weight
     flat = (weight > 0).astype(np.float32)
-    trend = _local_trend(model, prepared.flux * prepared.continuum, best, flat)
+    trend = _local_trend(model, flux, best, flat)
     spectrum = (best * trend).astype(np.float32)
     full = np.broadcast_to(full_coverage(model), flat.shape)
     typical = np.max(weight, axis=1, keepdims=True)

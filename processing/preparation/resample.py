@@ -62,7 +62,8 @@ def smoothing_matrix(variance: np.ndarray) -> csr_array:
     weight = np.where(narrow, _seven_weights(variance)[row, np.minimum(np.abs(offset), 3)], sampled)
     column = row + offset
     inside = (column >= 0) & (column < n_pix)
-    return csr_array((weight[inside], (row[inside], column[inside])), shape=(n_pix, n_pix))
+    place = row[inside].astype(np.int32), column[inside].astype(np.int32)
+    return csr_array((weight[inside], place), shape=(n_pix, n_pix))
 
 
 def _seven_weights(variance: np.ndarray) -> np.ndarray:
@@ -109,6 +110,7 @@ def rebinning_matrix(wave_in: np.ndarray, wave_out: np.ndarray) -> csr_array:
     lower = padded[row * width + np.minimum(place + 1, width - 1)]
     upper = padded[(row + 1) * width + np.maximum(place + 1 - np.repeat(moved, count), 0)]
     data = (upper - lower) * np.diff(borders)[column] / np.diff(targets)[row]
+    column, starts = column.astype(np.int32), starts.astype(np.int32)  # half the memory, and faster products
     return csr_array((data, column, starts), shape=(wave_out.size, wave_in.size))
 
 
