@@ -229,7 +229,12 @@ class SpectrumPanel(Panel):
     @Slot(str, object)
     def _on_gradients(self, star_id: str, gradients: GradientSpectra) -> None:
         self._gradients = (star_id, gradients)
-        if self._shown is not None and self._shown.fit is not None and self._shown.fit.star_id == star_id:
+        shown = self._shown
+        if shown is None or shown.fit is None or shown.fit.star_id != star_id:
+            return
+        if self.view == "fit" and self.gradient.plot in self.plots.shown and self._draw_gradient(shown):
+            self.plots.fit_heights()  # all else is drawn already
+        else:
             self._draw()
 
     @Slot()

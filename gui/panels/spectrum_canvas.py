@@ -138,6 +138,7 @@ class SpectrumCanvas(SpectrumPlots):
         self.counts = np.empty(0, bool)
         self.several.show(stars, rows, frame)
         self.flux.setLabel("left", f"Flux over continuum, steps of {STEP:g}")
+        self.arrangement = None
         self.flux.setLabel("bottom", f"Wavelength at rest (Å, {frame})")
         self.fit_heights()
 

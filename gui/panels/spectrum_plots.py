@@ -32,6 +32,8 @@ class SpectrumPlots(pg.GraphicsLayoutWidget):
         self.plots = (self.flux, self.residual, self.gradient.plot)
         self.curves: dict[pg.PlotItem, tuple[pg.PlotDataItem, ...]] = {}
         """By plot, the curves that its height follows."""
+        self.arrangement: tuple[bool, bool, Frame] | None = None
+        """Whether residuals and gradients are shown, and in what the wavelengths are; None: arranged otherwise."""
         self.counts = np.empty(0, bool)
         """Which pixels of the first curve count for the height."""
         for plot in self.plots:
@@ -54,6 +56,10 @@ class SpectrumPlots(pg.GraphicsLayoutWidget):
 
     def show_plots(self, residual: bool, gradient: bool, frame: Frame) -> None:
         """Give the lower plots their room, or none; the wavelengths stand below the lowest."""
+        arrangement = (residual, gradient, frame)
+        if arrangement == self.arrangement:
+            return
+        self.arrangement = arrangement
         for row, (plot, shown) in enumerate(zip(self.plots, (True, residual, gradient), strict=True)):
             present = plot in self.ci.items
             if shown and not present:
