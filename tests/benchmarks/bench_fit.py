@@ -34,6 +34,7 @@ from processing.labels.representatives import first_guesses, representative_labe
 from processing.labels.student import draw_labels
 from processing.preparation.prepare import Operators, observe, prepare
 from processing.settings import FitSettings, PreparationSettings, Settings
+from processing.spectrum import StarSpectrum
 from tests.processing.mock_spectra import observed
 
 N_CURVE_FIT, N_OPTIMUM, SNR = 4, 24, 80.0
@@ -46,6 +47,18 @@ def truth_of(model: LabelModel, number: int) -> np.ndarray:
     labels = representative_labels(model, 128)
     middle = (model.label_min + model.label_max) / 2
     return np.tile(middle + 0.85 * (labels - middle), (-(-number // len(labels)), 1))[:number]
+
+
+def spectra_of(model: LabelModel, number: int, block: int = 256) -> list[StarSpectrum]:
+    """Return spectra of `truth_of` at -200 to 200 km/s, made a block at a time, since memory is measured."""
+    truth, velocity = truth_of(model, number), np.linspace(-200, 200, number)
+    blocks = (slice(start, start + block) for start in range(0, number, block))
+    return [star for rows in blocks for star in observed(model, truth[rows], velocity[rows], SNR, seed=rows.start)]
+
+
+def memory() -> float:
+    """Return the most memory so far in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def plain_network(model: LabelModel, steps: int = 3000) -> Network:
@@ -183,21 +196,21 @@ def main() -> None:
     settings = PreparationSettings()
     print(f"{n} stars, {len(model.labels)} labels and velocity, {model.wave.size} pixels, S/N {SNR:.0f}")
     for workers in (1, 2):
-        spectra = observed(model, truth_of(model, n), np.linspace(-200, 200, n), SNR)
+        spectra = spectra_of(model, n)
+        before = memory()
         start, cpu = time.perf_counter(), time.process_time()
         fits = fit_labels(spectra, model, Settings(fit=FitSettings(batch=256), workers=workers))
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
         print(
             f"  observed spectra to labels and errors, {workers} workers: {1000 * wall / n:.1f} s wall, "
-            f"{1000 * cpu / n:.1f} s CPU per 1000; {np.mean([fit.converged for fit in fits]):.1%} converged"
+            f"{1000 * cpu / n:.1f} s CPU per 1000; {np.mean([fit.converged for fit in fits]):.1%} converged; "
+            f"most memory {memory():.2f} GB, {before:.2f} before"
         )
-    print(f"  most memory so far: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
     plain = plain_network(model)
     peer = replace(model, network=plain)
     prepared = {}
     for title, one in (("ours", model), ("plain", peer)):
-        spectra = observed(one, truth_of(one, n), np.linspace(-200, 200, n), SNR)
-        stars = [observe(spectrum, one, settings) for spectrum in spectra]
+        stars = [observe(spectrum, one, settings) for spectrum in spectra_of(one, n)]
         prepared[title] = prepare(stars, np.linspace(-200, 200, n), one, Operators(one, settings))
     walls: dict[tuple[str, int], float] = {}
     cpus: dict[tuple[str, int], float] = {}
