@@ -193,6 +193,7 @@ def _extract(
             psf = fit(wide, places, profile, part(progress, 0.28, 0.3))
         error, radius = settings.sources.position_error, core_radius(settings.psf, fwhm, cube.shape[1:])
         if error != 0.0 and psf.n_stars > 0:
+            progress(0.3, "Looking where the stars' light is")
             places = find_places(
                 wide, psf, x, y, flux, sources.extracted[modelled], single, solve, radius,
                 scatter=None if error == "auto" else error / scale, unresolved=unresolved, workers=workers,

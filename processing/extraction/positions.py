@@ -153,8 +153,8 @@ def find_places(
             (psf.x0, psf.y0), images[0].flux.shape, radius, np.zeros(0, int), solve, unresolved,
         )  # fmt: skip
         problem = _Equations(_all_slopes(scene, psf, images, free, workers, cancelled), lonely & ~refused)
-        told, own = problem.telling, offset[:, free]
-        common, width = _common((own + problem.alone)[:, told], problem.error[:, told], terms[told], scatter)
+        told, own, error = problem.telling, offset[:, free], problem.error
+        common, width = _common((own + problem.alone)[:, told], error[:, told], terms[told], scatter)
         common = common @ terms.T
         if width == 0.0:
             refused = lonely & (np.hypot(*(own + problem.alone - common)) > MAX_SHIFT * fwhm)
@@ -169,13 +169,10 @@ def find_places(
             if not far.any():
                 break
         offset[:, free] = np.where(refused, common, found)
-    out, error, wrong = np.zeros((2, order.size)), np.full(order.size, np.inf), np.zeros(order.size, bool)
-    out[:, order[free]], error[order[free]], wrong[order[free]] = (
-        offset[:, free] - common,
-        problem.error.max(0),
-        refused,
-    )
-    return Places(out[0], out[1], width, error, wrong)
+        del problem  # large: the next round's must not lie beside it
+    out, errors, wrong = np.zeros((2, order.size)), np.full(order.size, np.inf), np.zeros(order.size, bool)
+    out[:, order[free]], errors[order[free]], wrong[order[free]] = offset[:, free] - common, error.max(0), refused
+    return Places(out[0], out[1], width, errors, wrong)
 
 
 @dataclass(frozen=True)
