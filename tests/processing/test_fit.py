@@ -10,7 +10,7 @@ from mock_spectra import WAVE, labels_of, observable, observed
 
 from processing.errors import Cancelled
 from processing.labels.errors import robust_scale
-from processing.labels.fit import LabelFit, fit_labels
+from processing.labels.fit import Batch, LabelFit, fit_labels
 from processing.labels.marquardt import Problem, minimise
 from processing.labels.model_file import LabelModel, load_model
 from processing.labels.normal import Emulator, NormalEquations
@@ -334,3 +334,27 @@ def test_what_the_sky_left_is_found_with_either_sign(model):
     assert not (without_list.mask_reason & OUTLIER).any()
     (untouched,) = fit_labels([replace(clean, barycentric=0.0)], model, Settings())
     assert (untouched.mask_reason & OUTLIER > 0).mean() < 0.004
+
+
+def test_only_what_changed_is_prepared_anew(model, monkeypatch):
+    """A star whose velocity and pixels are as they were keeps its spectrum; the others get what `prepare` gives."""
+    settings = Settings()
+    truth = labels_of(model, GIANT, DWARF, POOR)
+    stars = [observe(star, model, settings.preparation) for star in observed(model, truth, [50.0, 60.0, 70.0])]
+    batch = Batch(stars, model, settings, Operators(model, settings.preparation), lambda: False)
+    batch.bring_to_rest(np.array([50.0, 60.0, 70.0]), truth)
+    first = batch.prepared.take(np.arange(3))
+    asked = []
+    monkeypatch.setattr("processing.labels.fit.prepare", lambda *args: (asked.append(len(args[0])), prepare(*args))[1])
+    batch.stars[2] = replace(stars[2], ivar=np.where(np.arange(WAVE.size) % 400 == 0, 0.0, stars[2].ivar))
+    velocity = np.array([50.3, 66.0, 70.0])
+    batch.bring_to_rest(velocity, truth)
+    assert asked == [2]
+    anew = prepare(batch.stars, velocity, model, Operators(model, settings.preparation))
+    for name in ("flux", "ivar", "continuum", "reason", "velocity"):
+        np.testing.assert_array_equal(getattr(batch.prepared, name), getattr(anew, name))
+    assert (first.flux[0] == batch.prepared.flux[0]).all()
+    assert (first.ivar[2] > 0).sum() > (batch.prepared.ivar[2] > 0).sum()
+    batch.bring_to_rest(velocity, truth)
+    assert asked == [2]
+    assert len(batch.operators.complete) == 3

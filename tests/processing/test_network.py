@@ -39,6 +39,7 @@ def test_jacobian_against_differences(labels: np.ndarray):
     flux, jacobian = network.flux_and_jacobian(labels)
     assert np.array_equal(flux, network.flux(labels))
     assert jacobian.shape == (5, network.n_pix, 19)
+    np.testing.assert_allclose(network.gradients(labels), jacobian.transpose(0, 2, 1), rtol=1e-4, atol=1e-9)
     for i in range(19):
         step = np.zeros(19)
         step[i] = 0.002 * network.label_scale[i]
