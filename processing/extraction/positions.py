@@ -29,7 +29,11 @@ ROUNDS = 2
 CORE = 2.0
 """The PSF's slope is looked at within this many FWHM."""
 MAX_SHIFT = 0.3
-"""A star that would move by more than this many FWHM is another one than the list's, or not the only one."""
+"""A star with neighbours that would move by more than this many FWHM is another one than the list's: it stays."""
+STRAY, MAX_STRAY = 0.1, 0.6
+"""A star without neighbours can hardly be mistaken (it may have moved since the list was made), and a bright one at a
+wrong place would spoil the PSF. From the first of these on, in FWHM, it goes to its light whatever the list's errors
+are, up to the second."""
 LONELY = 0.1
 """Stars with less light of others at their centre than this, in units of their own, tell the list's errors."""
 MIN_LONELY, MAX_LONELY = 8, 100
@@ -37,6 +41,7 @@ MIN_LONELY, MAX_LONELY = 8, 100
 CERTAIN = 4.0
 """The list has errors where its scatter exceeds that of the measurements by this many standard deviations."""
 ELSEWHERE = "its light is not where the list has it: kept at the list's position"
+FOLLOWED = "its light is not where the list has it: followed there"
 NORMAL = 0.6745
 """Median absolute value of a standard normal variable."""
 
@@ -53,8 +58,8 @@ class Places:
         Standard deviation of the list's errors along each axis, spaxels; 0 where they cannot be told from noise.
     error : ndarray
         Of the measurement of a lonely star along each axis, spaxels; infinite for stars that were not measured.
-    refused : ndarray of bool
-        True for stars that would have moved by more than `MAX_SHIFT`.
+    refused, strayed : ndarray of bool
+        True for stars whose light is too far from where the list has it; and for lonely ones that went to it.
     """
 
     dx: np.ndarray
@@ -62,6 +67,7 @@ class Places:
     scatter: float
     error: np.ndarray
     refused: np.ndarray
+    strayed: np.ndarray
 
     @property
     def moved(self) -> np.ndarray:
@@ -71,34 +77,42 @@ class Places:
     @staticmethod
     def of_list(n: int) -> Places:
         """Return the list's own positions of `n` stars."""
-        return Places(np.zeros(n), np.zeros(n), 0.0, np.full(n, np.inf), np.zeros(n, bool))
+        return Places(np.zeros(n), np.zeros(n), 0.0, np.full(n, np.inf), np.zeros(n, bool), np.zeros(n, bool))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the offsets as named arrays, as a checkpoint keeps them."""
-        return {name: np.asarray(getattr(self, name)) for name in ("dx", "dy", "scatter", "error", "refused")}
+        return {
+            name: np.asarray(getattr(self, name)) for name in ("dx", "dy", "scatter", "error", "refused", "strayed")
+        }
 
     @staticmethod
     def from_arrays(block: Block) -> Places:
         """Rebuild the offsets from `to_arrays`."""
-        return Places(block["dx"], block["dy"], float(block["scatter"]), block["error"], block["refused"])
+        return Places(
+            block["dx"], block["dy"], float(block["scatter"]), block["error"], block["refused"], block["strayed"]
+        )
 
     def flag(self, sources: SourceTable, rows: np.ndarray, scale: float) -> tuple[SourceTable, tuple[str, ...]]:
         """Return the table with the stars in `rows` moved, and a sentence; `scale` is in arcsec per spaxel."""
         dx, dy, reason = np.zeros(sources.x.size), np.zeros(sources.x.size), sources.reason.astype(object)
         dx[rows], dy[rows] = self.dx, self.dy
-        refused = rows[self.refused]
-        reason[refused] = np.where(reason[refused] == "", ELSEWHERE, reason[refused])
         notes = []
+        for stars, sentence in ((rows[self.refused], ELSEWHERE), (rows[self.strayed], FOLLOWED)):
+            reason[stars] = np.where(reason[stars] == "", sentence, reason[stars])
         if self.scatter > 0.0:
             notes.append(
                 f"The list's positions scatter by {1000 * self.scatter * scale:.0f} mas: "
                 f"{self.moved.sum()} stars were moved to where their light is."
             )
-        if refused.size:
-            notes.append(
-                f"{refused.size} stars are over {MAX_SHIFT} FWHM from where the list has them, but kept there: "
-                f"{', '.join(sources.star_id[refused[:5]])}{', ...' if refused.size > 5 else ''}."
-            )
+        for stars, what in (
+            (rows[self.refused], "but kept there"),
+            (rows[self.strayed], "and followed to their light"),
+        ):
+            if stars.size:
+                notes.append(
+                    f"{stars.size} stars are over {MAX_SHIFT} FWHM from where the list has them, {what}: "
+                    f"{', '.join(sources.star_id[stars[:5]])}{', ...' if stars.size > 5 else ''}."
+                )
         moved = replace(sources, x=sources.x + dx, y=sources.y + dy, dx=dx, dy=dy, reason=reason.astype(str))
         return moved, tuple(notes)
 
@@ -145,34 +159,41 @@ def find_places(
     start, free = np.stack([x[order], y[order]]), np.flatnonzero(movable[order])
     lonely = (single & (np.nan_to_num(blending, nan=np.inf) < LONELY))[order[free]]
     terms = _design(start[:, free], int(lonely.sum()))
-    offset, refused = np.zeros((2, order.size)), np.zeros(free.size, bool)
+    offset, refused, strayed = np.zeros((2, order.size)), np.zeros(free.size, bool), np.zeros(free.size, bool)
     for _ in range(ROUNDS):
         place = start + offset
         scene = Scene(
             psf.profile, place[0], place[1], flux[order], np.ones(order.size, bool), (np.zeros(0),) * 3,
             (psf.x0, psf.y0), images[0].flux.shape, radius, np.zeros(0, int), solve, unresolved,
         )  # fmt: skip
-        problem = _Equations(_all_slopes(scene, psf, images, free, workers, cancelled), lonely & ~refused)
+        problem = _Equations(_all_slopes(scene, psf, images, free, workers, cancelled), lonely & ~refused & ~strayed)
         told, own, error = problem.telling, offset[:, free], problem.error
         common, width = _common((own + problem.alone)[:, told], error[:, told], terms[told], scatter)
         common = common @ terms.T
+        alone = own + problem.alone
+        away, sure = np.hypot(*(alone - common)), CERTAIN * np.hypot(error.max(0), width)
+        strayed |= lonely & (away > np.maximum(STRAY * fwhm, sure))
+        refused |= strayed & (away > MAX_STRAY * fwhm)
+        strayed &= ~refused
         if width == 0.0:
-            refused = lonely & (np.hypot(*(own + problem.alone - common)) > MAX_SHIFT * fwhm)
-            offset[:, free] = common
-            break
+            offset[:, free] = np.where(strayed, alone, common)
+            if not strayed.any():
+                break
+            continue
         for _ in range(2):  # again without those that are somewhere else
-            fixed = refused | ~problem.seen
+            fixed = refused | strayed | ~problem.seen
             step = problem.step(own - common, width, fixed, cancelled)
             found = np.where(fixed, common, own + step)
             far = np.hypot(*(found - common)) > MAX_SHIFT * fwhm
             refused |= far
             if not far.any():
                 break
-        offset[:, free] = np.where(refused, common, found)
+        offset[:, free] = np.where(strayed, alone, np.where(refused, common, found))
         del problem  # large: the next round's must not lie beside it
-    out, errors, wrong = np.zeros((2, order.size)), np.full(order.size, np.inf), np.zeros(order.size, bool)
-    out[:, order[free]], errors[order[free]], wrong[order[free]] = offset[:, free] - common, error.max(0), refused
-    return Places(out[0], out[1], width, errors, wrong)
+    out, errors, wrong = np.zeros((2, order.size)), np.full(order.size, np.inf), np.zeros((2, order.size), bool)
+    out[:, order[free]], errors[order[free]] = offset[:, free] - common, error.max(0)
+    wrong[:, order[free]] = refused, strayed
+    return Places(out[0], out[1], width, errors, wrong[0], wrong[1])
 
 
 @dataclass(frozen=True)

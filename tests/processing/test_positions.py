@@ -12,7 +12,7 @@ from processing.checkpoint import MemoryCheckpoint
 from processing.cube import MuseCube
 from processing.extraction.bins import BinImage, merge_bins
 from processing.extraction.extract import extract
-from processing.extraction.positions import ELSEWHERE, Places, _common
+from processing.extraction.positions import ELSEWHERE, FOLLOWED, Places, _common
 from processing.session import Session
 from processing.settings import PsfSettings, Settings, SourceSettings
 
@@ -121,12 +121,27 @@ def test_faint_stars_keep_their_places(moved):
     assert (shift[faint] < 3.0 * ERROR**2 / np.hypot(ERROR, places.error[faint])).all()
 
 
-def test_a_star_that_is_elsewhere_stays_and_is_told(moved):
+def test_a_lonely_star_is_followed_to_its_light_and_that_is_told(made, moved):
     table = moved[0].sources
-    assert (table.dx[STRAY], table.dy[STRAY]) == (0.0, 0.0)
-    assert table.reason[STRAY] == ELSEWHERE
-    assert (table.reason == ELSEWHERE).sum() == 1
-    assert any(f"S{STRAY}" in note for note in moved[0].notes)
+    assert table.dx[STRAY] == pytest.approx(-0.4 * FWHM, abs=ERROR)
+    assert table.reason[STRAY] == FOLLOWED
+    assert (table.reason == FOLLOWED).sum() == 1
+    assert any(f"S{STRAY}" in note and "followed" in note for note in moved[0].notes)
+
+
+@pytest.mark.parametrize(("shift", "reason"), [(0.2, FOLLOWED), (0.4, FOLLOWED), (0.7, ELSEWHERE)])
+def test_one_star_of_a_right_list_that_is_elsewhere_is_told_apart(made, path, shift, reason):
+    error = np.zeros((2, made.x.size))
+    error[1, 8] = shift * FWHM
+    found = run(made, path, AUTO, error)
+    assert [star for star, why in enumerate(found.sources.reason) if why] == [8]
+    assert found.sources.reason[8] == reason
+    assert not found.sources.dy[np.arange(made.x.size) != 8].any()
+    if reason == FOLLOWED:
+        assert found.sources.dy[8] == pytest.approx(-shift * FWHM, abs=0.02)
+        assert np.abs(flux_errors(made, found, np.arange(N_SINGLE))).max() < 0.02
+    else:
+        assert found.sources.dy[8] == 0.0
 
 
 def test_the_psf_is_as_wide_as_the_stars(made, moved):
