@@ -37,7 +37,7 @@ from processing.settings import FitSettings, PreparationSettings, Settings
 from processing.spectrum import StarSpectrum
 from tests.processing.mock_spectra import observed
 
-N_CURVE_FIT, N_OPTIMUM, SNR = 4, 24, 80.0
+N_CURVE_FIT, N_OPTIMUM, SNR = 32, 24, 80.0
 SHIFT = 10.0
 """km/s per unit of the recipe's last parameter."""
 
