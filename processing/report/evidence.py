@@ -55,8 +55,8 @@ def label_rows(fit: LabelFit, settings: EvidenceSettings) -> list[LabelRow]:
         rows.append(
             LabelRow(
                 name, info.symbol, _unit(name), number_text(float(fit.values[n]), digits),
-                number_text(float(scaled[n]), digits), number_text(float(formal[n]), digits + 1), number_text(agreement, 2),
-                quality, reason,
+                number_text(float(scaled[n]), digits), number_text(float(formal[n]), digits + 1),
+                number_text(agreement, 2), quality, reason,
             )
         )  # fmt: skip
     return rows
