@@ -22,7 +22,7 @@ from processing.settings import SolveSettings
 if TYPE_CHECKING:
     from processing.extraction.sources import SourceTable
 
-N_WIDE = 8
+N_WIDE = 5
 """Wide wavelength bins in which the stars' light is looked at."""
 ROUNDS = 2
 """Gauss-Newton steps."""
@@ -38,8 +38,9 @@ LONELY = 0.1
 """Stars with less light of others at their centre than this, in units of their own, tell the list's errors."""
 MIN_LONELY, MAX_LONELY = 8, 100
 """How many such stars it takes at least; the best measured ones are used."""
-CERTAIN = 4.0
-"""The list has errors where its scatter exceeds that of the measurements by this many standard deviations."""
+CERTAIN, FINEST = 4.0, 0.002
+"""The list has errors where its scatter exceeds that of the measurements by this many standard deviations, and is more
+than so many FWHM: neighbours and the PSF's own errors leave some ten-thousandths in dense fields."""
 ELSEWHERE = "its light is not where the list has it: kept at the list's position"
 FOLLOWED = "its light is not where the list has it: followed there"
 NORMAL = 0.6745
@@ -169,6 +170,8 @@ def find_places(
         problem = _Equations(_all_slopes(scene, psf, images, free, workers, cancelled), lonely & ~refused & ~strayed)
         told, own, error = problem.telling, offset[:, free], problem.error
         common, width = _common((own + problem.alone)[:, told], error[:, told], terms[told], scatter)
+        if scatter is None and width < FINEST * fwhm:
+            width = 0.0
         common = common @ terms.T
         alone = own + problem.alone
         away, sure = np.hypot(*(alone - common)), CERTAIN * np.hypot(error.max(0), width)
