@@ -20,8 +20,8 @@ pytestmark = pytest.mark.no_qt_log
 WARM = 4
 """Cycles before the count begins: caches fill, modules load."""
 ENOUGH, EACH = 40, 20
-"""Python objects by which two states of the window may differ; and those that a cycle may leave. Alone it leaves none, but
-after some other tests of the suite up to 18 small ones, whose owner was not found. A panel or a session has hundreds."""
+"""Python objects by which two states of the window may differ; and those that a cycle may leave. Alone it leaves none,
+but after other tests of the suite some 18 small ones, whose owner was not found. A panel or a session has hundreds."""
 
 
 def counts(window: MainWindow) -> dict[str, int]:
