@@ -65,7 +65,9 @@ class Option:
         return getattr(getattr(settings, section), name)
 
     def put(self, settings: Settings, value: Any) -> Settings:
-        """Return the settings with another value."""
+        """Return the settings with another value; a number that the widget only rounds stays as it is."""
+        if self.number is not None and abs(value - self.of(settings)) <= 0.51 * 10.0 ** -_decimals(self.number[2]):
+            return settings
         section, name = self.path.split(".")
         return replace(settings, **{section: replace(getattr(settings, section), **{name: value})})
 
@@ -89,8 +91,12 @@ def show_value(widget: QWidget, value: Any) -> None:
         widget.setChecked(value)  # type: ignore[attr-defined]
 
 
+def _decimals(step: float) -> int:
+    return 1 if step >= 0.1 else 2
+
+
 def _number(low: float, high: float, step: float, unit: str) -> QDoubleSpinBox:
-    box = QDoubleSpinBox(minimum=low, maximum=high, singleStep=step, decimals=1 if step >= 0.1 else 2)
+    box = QDoubleSpinBox(minimum=low, maximum=high, singleStep=step, decimals=_decimals(step))
     box.setLocale(QLocale.c())
     box.lineEdit().setTextMargins(6, 0, 6, 0)  # as the boxes of words have it
     box.setSuffix(f" {unit}" if unit else "")

@@ -40,6 +40,17 @@ class Lock:
         except OSError as error:
             raise StellacubeError(f"{path} cannot be opened for writing: {error.strerror}.") from error
 
+    @classmethod
+    def held(cls, path: Path) -> bool:
+        """Tell whether a process holds `path`; nothing is written where none has left a trace."""
+        if not path.with_name(f".{path.name}.lock").exists():
+            return False
+        try:
+            cls(path).release()
+        except InUse:
+            return True
+        return False
+
     def release(self) -> None:
         """Let go of the file; a second call does nothing."""
         if self._file >= 0:

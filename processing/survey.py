@@ -176,11 +176,7 @@ def outcomes_so_far(fields: Sequence[SurveyField], out: Path, settings: Settings
 
 
 def _state(field: SurveyField, out: Path, settings: Settings) -> Outcome:
-    if not out.is_dir():
-        return Outcome(field.name, "waiting")
-    try:
-        Lock(out / field.name).release()
-    except InUse:
+    if Lock.held(out / field.name):
         return Outcome(field.name, "elsewhere")
     return _known(field, out, settings) or Outcome(field.name, "waiting")
 

@@ -92,7 +92,8 @@ def fit_psf(
         With no usable bin, the round first guess.
     """
     solve, profile = solve or WIDE.solve, profile_of(settings)
-    images = images or list(bin_images(cube, settings.bins, progress, cancelled))
+    if images is None:
+        images = list(bin_images(cube, settings.bins, progress, cancelled))
     if not images:
         return constant_psf(profile, fwhm, settings.beta, cube.wave, float(x.mean()), float(y.mean()))
     flux = np.zeros(x.size) if flux is None else np.maximum(np.nan_to_num(flux), 0.0)

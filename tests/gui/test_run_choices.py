@@ -114,3 +114,13 @@ def test_the_unfolded_dialog_fits_a_laptop_without_scrolling(opened, monkeypatch
     assert wanted.width() + margins.left() + margins.right() <= 900
     assert room + wanted.height() <= 720
     dialog.close()
+
+
+def test_a_number_of_a_file_finer_than_its_box_is_kept(qtbot: QtBot, tmp_path) -> None:
+    choices = RunChoices(cube=True)
+    qtbot.addWidget(choices)
+    (tmp_path / "fine.toml").write_text("[sources]\nsnr_min = 2.26\n[fit]\nabundance_prior = 0.125\n")
+    choices.read(tmp_path / "fine.toml")
+    assert (choices.settings.sources.snr_min, choices.settings.fit.abundance_prior) == (2.26, 0.125)
+    choices.widgets["sources.snr_min"].setValue(3.0)
+    assert choices.settings.sources.snr_min == 3.0
